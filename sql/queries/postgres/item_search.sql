@@ -8,14 +8,16 @@ SELECT id, score
 FROM (
     SELECT item_words.item_id AS id, ts_rank(item_words.words, $1::text::tsquery, 1)::double precision AS score
     FROM item_words
-    JOIN items ON items.id = item_words.item_id
-    WHERE item_words.words @@ $1::text::tsquery AND NOT items.deleted
-      AND ($2::bigint IS NULL OR items.author_id = $2)
-      AND ($3::bigint IS NULL OR items.topics::jsonb @> to_jsonb($3))
+    WHERE item_words.words @@ $1::text::tsquery
+      AND ($2::bigint IS NULL
+           OR EXISTS (SELECT 1 FROM items WHERE items.id = item_words.item_id AND items.author_id = $2))
+      AND ($3::bigint IS NULL
+           OR EXISTS (SELECT 1 FROM items
+                      WHERE items.id = item_words.item_id AND items.topics::jsonb @> to_jsonb($3)))
       AND ($4::timestamptz IS NULL
-           OR NOT EXISTS (SELECT 1 FROM windows WHERE windows.item_id = items.id)
+           OR NOT EXISTS (SELECT 1 FROM windows WHERE windows.item_id = item_words.item_id)
            OR EXISTS (SELECT 1 FROM windows
-                      WHERE windows.item_id = items.id AND windows.start <= $4
+                      WHERE windows.item_id = item_words.item_id AND windows.start <= $4
                         AND (windows.stop IS NULL OR windows.stop > $4)))
     ORDER BY item_words.item_id DESC
     LIMIT $5

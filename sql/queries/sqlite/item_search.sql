@@ -6,15 +6,17 @@
 -- Columns: id bigint, score double.
 SELECT id, score
 FROM (
-    SELECT items.id AS id, -item_words.rank AS score
+    SELECT item_words.rowid AS id, -item_words.rank AS score
     FROM item_words
-    CROSS JOIN items ON items.id = item_words.rowid
-    WHERE item_words MATCH $1 AND NOT items.deleted AND ($2 IS NULL OR items.author_id = $2)
-      AND ($3 IS NULL OR EXISTS (SELECT 1 FROM json_each(items.topics) WHERE json_each.value = $3))
+    WHERE item_words MATCH $1
+      AND ($2 IS NULL OR EXISTS (SELECT 1 FROM items WHERE items.id = item_words.rowid AND items.author_id = $2))
+      AND ($3 IS NULL
+           OR EXISTS (SELECT 1 FROM items, json_each(items.topics)
+                      WHERE items.id = item_words.rowid AND json_each.value = $3))
       AND ($4 IS NULL
-           OR NOT EXISTS (SELECT 1 FROM windows WHERE windows.item_id = items.id)
+           OR NOT EXISTS (SELECT 1 FROM windows WHERE windows.item_id = item_words.rowid)
            OR EXISTS (SELECT 1 FROM windows
-                      WHERE windows.item_id = items.id AND windows.start <= $4
+                      WHERE windows.item_id = item_words.rowid AND windows.start <= $4
                         AND (windows.stop IS NULL OR windows.stop > $4)))
     ORDER BY item_words.rowid DESC
     LIMIT $5
