@@ -83,6 +83,7 @@ routes::routes! {
     "/examples/pages" => GET pages::examples;
     "/prediction/{n}" => GET judging::prediction, POST judging::label;
     "/score" => GET judging::score;
+    "/clients/javascript/src/{path:.*}" => GET pages::client;
     "/static/{path:.*}" => GET pages::file;
     "/ws" => SOCKET session::open;
 }

@@ -17,6 +17,11 @@ use super::request::holds;
 #[folder = "../../static/"]
 struct Files;
 
+/// The client library, which the pages import as it is.
+#[derive(RustEmbed)]
+#[folder = "../../clients/javascript/src/"]
+struct Client;
+
 /// `GET /`.
 ///
 /// # Errors
@@ -65,10 +70,23 @@ pub async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResult {
     serve(request, &path).await
 }
 
+/// `GET /clients/javascript/src/{path}`: a module of the client library. The path is that of the repository, so that
+/// the pages' relative imports lead to it in a browser and in tests alike.
+///
+/// # Errors
+/// `unknown_route`.
+pub async fn client(request: HttpRequest, path: web::Path<String>) -> HttpResult {
+    serve_from::<Client>(request, &path).await
+}
+
 async fn serve(request: HttpRequest, path: &str) -> HttpResult {
+    serve_from::<Files>(request, path).await
+}
+
+async fn serve_from<Folder: RustEmbed>(request: HttpRequest, path: &str) -> HttpResult {
     // The folder may hold private files, such as `.gitkeep` or an editor's backups.
     let hidden = path.split('/').any(|part| part.starts_with('.'));
-    match Files::get(path).filter(|_| !hidden) {
+    match Folder::get(path).filter(|_| !hidden) {
         Some(file) => Ok(answer(&request, path, file)),
         None => unknown_route(request).await,
     }

@@ -1,17 +1,4 @@
-// The server's time, and words for spans of time.
-
-/** Estimates the server's time from its last message. */
-export class Clock {
-  #offset = 0;
-
-  learn(serverTime) {
-    this.#offset = serverTime - Date.now();
-  }
-
-  now() {
-    return Date.now() + this.#offset;
-  }
-}
+// Words for spans of time.
 
 const UNITS = [
   ["day", 86_400_000],

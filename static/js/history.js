@@ -3,7 +3,7 @@
 // Invariant: the lines are the server's points. The page requests them when the section opens, and never by itself.
 
 import { element, picture, setText } from "./element.js";
-import { topicHistory, friendsOf } from "./server.js";
+import { server } from "./server.js";
 
 export const WIDTH = 240;
 export const HEIGHT = 72;
@@ -57,10 +57,10 @@ export class TopicHistory {
     if (person === null) return;
     const { lines, friends, words } = this.#parts;
     setText(words, "Reading the journal\u2026");
-    const [past, known] = await Promise.allSettled([topicHistory(person), friendsOf(person)]);
+    const [past, known] = await Promise.allSettled([server().topicHistory(person), server().user(person)]);
     if (person !== this.#person) return;
     if (known.status === "fulfilled") {
-      const { names, more } = friendsShown(known.value);
+      const { names, more } = friendsShown(known.value.friends);
       friends.replaceChildren(...names.map((name) => element("li", {}, name)));
       if (more > 0) friends.append(element("li", {}, `and ${more} more`));
       if (names.length === 0) friends.append(element("li", {}, "No friends yet."));

@@ -1,6 +1,6 @@
 // Assembles the page: one session at a time, and the parts that show it.
 //
-// Reading order: socket, outbox, patch, stream, session (the data); feed, card, why, flip (the stream on screen);
+// Reading order: server, session (the data, by the client library); feed, card, why, flip (the stream on screen);
 // model, accuracy, live, composer, people, status, metrics, history, keyboard (the rest).
 
 import { Accuracy } from "./accuracy.js";
@@ -10,11 +10,11 @@ import { Feed } from "./feed.js";
 import { listen } from "./keyboard.js";
 import { LiveNow } from "./live.js";
 import { TopicHistory } from "./history.js";
-import { Metrics, tell } from "./metrics.js";
+import { Metrics } from "./metrics.js";
 import { Topics } from "./model.js";
 import { initials } from "./card.js";
 import { People } from "./people.js";
-import { availability, modelOf, token } from "./server.js";
+import { availability, modelOf, server, token, userOf } from "./server.js";
 import { Session } from "./session.js";
 import { Status } from "./status.js";
 import { recall, remember } from "./storage.js";
@@ -36,6 +36,7 @@ const people = new People(
     form: get("people-new"),
     name: get("people-name"),
     close: get("people-close"),
+    token: get("token-form"),
   },
   open,
 );
@@ -66,7 +67,10 @@ const feed = new Feed(
   },
 );
 
-const metrics = new Metrics({ list: get("feed"), scroller: get("scroller") }, (user, batch) => tell(user, batch, token()));
+const metrics = new Metrics({ list: get("feed"), scroller: get("scroller") }, (user, batch) => {
+  // A site may have declared other types of page. The request outlives the page, and a lost batch stays lost.
+  server().measure(batch, { user, unknown: "ignore", keepalive: true }).catch(() => {});
+});
 
 const topics = new Topics(
   {
@@ -149,7 +153,7 @@ function listener(current) {
   const heard = {
     onState(state, detail) {
       status.line(state, detail, session?.waiting);
-      if (state === "refused") people.open(null, detail.message);
+      if (state === "refused") people.open(null, detail.message, detail.code);
     },
     onStream(change) {
       redraw(change);
@@ -279,8 +283,8 @@ function wirePage() {
 
 async function begin() {
   wirePage();
-  token();
-  const wanted = new URLSearchParams(location.search).get("user");
+  const holder = userOf(token() ?? "");
+  const wanted = new URLSearchParams(location.search).get("user") ?? holder;
   const last = recall("person");
   await people.meet();
   if (wanted) open({ id: wanted, name: people.nameOf(wanted) === wanted && last?.id === wanted ? last.name : people.nameOf(wanted) });

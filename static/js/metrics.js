@@ -65,17 +65,6 @@ export class Meter {
   }
 }
 
-/** Sends a batch even while the page unloads. A beacon carries no token, so with a token it is a fetch. */
-export function tell(user, batch, bearer) {
-  // A site may have declared other types of page.
-  const path = `/v1/metrics?unknown=ignore&user=${encodeURIComponent(user)}`;
-  const body = JSON.stringify(batch);
-  if (!bearer && navigator.sendBeacon?.(path, new Blob([body], { type: "application/json" }))) return;
-  const headers = { "content-type": "application/json" };
-  if (bearer) headers.authorization = `Bearer ${bearer}`;
-  fetch(path, { method: "POST", keepalive: true, headers, body }).catch(() => {}); // a lost batch stays lost
-}
-
 /** The page type of a card: an item with a window is a channel. */
 export const typeOf = (item) => (item.live || item.available_until !== undefined ? "channel" : "post");
 

@@ -2,9 +2,11 @@
 
 import { initials } from "./card.js";
 import { element, hueOf } from "./element.js";
-import { makePerson, people } from "./server.js";
+import { server, useToken, userOf } from "./server.js";
 
 const TYPING_MS = 140;
+const LIST_MAX = 50;
+const TOKEN_ERRORS = new Set(["unauthorized", "forbidden"]);
 
 export class People {
   #parts;
@@ -17,7 +19,7 @@ export class People {
   constructor(parts, onPick) {
     this.#parts = parts;
     this.#onPick = onPick;
-    const { dialog, search, list, form, close } = parts;
+    const { dialog, search, list, form, close, token } = parts;
     let typing = 0;
     search.addEventListener("input", () => {
       clearTimeout(typing);
@@ -36,6 +38,10 @@ export class People {
       this.#make();
     });
     close.addEventListener("click", () => dialog.close());
+    token?.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#useToken(token.querySelector("input"));
+    });
     // Without a user the page behind the dialog is empty.
     dialog.addEventListener("cancel", (event) => {
       if (!this.#current) event.preventDefault();
@@ -48,14 +54,16 @@ export class People {
   /** Loads some names before the first stream; without them ids appear. */
   async meet() {
     try {
-      this.#remember(await people(""));
+      this.#remember(await server().users({ limit: LIST_MAX }));
     } catch {
       // The dialog dispatches an event when it opens.
     }
   }
 
-  open(current, trouble = "") {
+  /** `trouble` is shown instead of a list; `code` is its error code, if the server refused. */
+  open(current, trouble = "", code = null) {
     this.#current = current;
+    this.#wantToken(code);
     const { dialog, search, close } = this.#parts;
     close.hidden = !current;
     search.value = "";
@@ -73,13 +81,34 @@ export class People {
     this.#asked?.abort();
     const asked = (this.#asked = new AbortController());
     try {
-      const users = await people(this.#parts.search.value.trim(), asked.signal);
+      const users = await server().users({ limit: LIST_MAX, prefix: this.#parts.search.value.trim(), signal: asked.signal });
       this.#remember(users);
       this.#parts.list.replaceChildren(...users.map((user) => this.#row(user)));
       if (!keepWords) this.#say(users.length ? "" : "Nobody of that name yet. You can make them below.");
     } catch (error) {
-      if (error.name !== "AbortError") this.#say(`The list of people could not be read: ${error.message}`);
+      if (error.name === "AbortError") return;
+      this.#wantToken(error.code);
+      if (!keepWords) this.#say(`The list of people could not be read: ${error.message}`);
     }
+  }
+
+  /** Shows the field for a token after a refusal that another token can mend. */
+  #wantToken(code) {
+    const { token } = this.#parts;
+    if (!token || !TOKEN_ERRORS.has(code)) return;
+    token.hidden = false;
+    token.querySelector("input").focus();
+  }
+
+  #useToken(input) {
+    const given = input.value.trim();
+    if (!given) return;
+    input.value = "";
+    useToken(given);
+    this.#parts.token.hidden = true;
+    const user = userOf(given);
+    if (user !== null) this.#pick({ id: user, name: this.nameOf(user) });
+    else this.#search();
   }
 
   #row({ id, name }) {
@@ -105,7 +134,7 @@ export class People {
     const button = form.querySelector("button");
     button.disabled = true;
     try {
-      await makePerson(id, name);
+      await server().putUser(id, { name });
       this.#names.set(id, name);
       input.value = "";
       this.#pick({ id, name });

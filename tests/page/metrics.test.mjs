@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Meter, tell, typeOf } from "../../static/js/metrics.js";
+import { Meter, typeOf } from "../../static/js/metrics.js";
 
 function meter() {
   let [now, ids] = [0, 0];
@@ -56,23 +56,6 @@ test("a batch is no longer than a request may be, and a day no longer than a day
   assert.deepEqual([batch.length, made.take().length, made.take().length], [100, 30, 0]);
   assert.equal(batch[0].time_spent, 86_400);
   assert.equal(new Set(batch.map(({ id }) => id)).size, 100);
-});
-
-test("a beacon without a token, a fetch that outlives the page with one", async (t) => {
-  const [beacons, fetches] = [[], []];
-  Object.defineProperty(globalThis, "navigator", {
-    configurable: true,
-    value: { sendBeacon: (path, blob) => beacons.push([path, blob]) > 0 },
-  });
-  t.mock.method(globalThis, "fetch", async (path, options) => fetches.push([path, options]));
-  tell("a b", [{ metric: "time_spent" }], null);
-  assert.equal(beacons[0][0], "/v1/metrics?unknown=ignore&user=a%20b");
-  assert.equal(beacons[0][1].type, "application/json");
-  assert.equal(await beacons[0][1].text(), '[{"metric":"time_spent"}]');
-  tell("ada", [], "secret");
-  const [path, options] = fetches[0];
-  assert.deepEqual([path, options.keepalive, options.headers.authorization], ["/v1/metrics?unknown=ignore&user=ada", true, "Bearer secret"]);
-  assert.deepEqual([beacons.length, fetches.length], [1, 1]);
 });
 
 test("what comes and goes is a channel", () => {

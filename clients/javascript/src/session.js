@@ -269,7 +269,6 @@ export class Session {
     switch (message.type) {
       case "feed":
         this.feed.replace(message);
-        if (message.cause?.kind === "configured") this.feed.forgetTail();
         this.#changed(message);
         break;
       case "patch":
@@ -308,6 +307,11 @@ export class Session {
 
   /** @param {{cause?: Cause, timing?: Timing}} message */
   #changed({ cause, timing }) {
+    if (cause?.kind === "configured") {
+      this.feed.forgetTail();
+      // A patch does not name the ranking.
+      this.feed.ranking = this.#settings.ranking ?? this.feed.ranking;
+    }
     if (this.#acknowledge === "auto") this.drawn();
     this.#emit("feed", { feed: this.feed, cause, timing });
   }

@@ -2,9 +2,9 @@
 //
 // Invariant: only this tab keeps the token (sessionStorage), and it goes only into the header of a request.
 
+import { Eddyline, EddylineError } from "../../../clients/javascript/src/index.js";
+import { token } from "../server.js";
 import { recall, remember } from "../storage.js";
-
-const PATIENCE_MS = 10_000;
 
 /** A failed request. `kind` is `token` (another token is needed), `absent` (no such route) or `trouble`. */
 export class NoAnswer extends Error {
@@ -16,44 +16,36 @@ export class NoAnswer extends Error {
   }
 }
 
-export function useToken(token) {
-  remember("service-token", token);
+export function useToken(given) {
+  remember("service-token", given);
 }
+
+const bearer = () => recall("service-token") ?? token();
 
 /** The kind of `NoAnswer` by status; any other status is `trouble`. */
 export const KINDS = Object.freeze({ 400: "absent", 401: "token", 403: "token", 404: "absent", 405: "absent" });
 
 /** Fetches the JSON at a path as a service. Throws `NoAnswer`. */
 export function ask(path) {
-  return request(path, recall("service-token"));
+  return request(path, bearer());
 }
 
 /** Sends a change as a service. A refusal is `trouble` with its faults, since a missing resource is no missing route. */
 export function send(method, path, body = null) {
-  return request(path, recall("service-token"), body, { 401: "token", 403: "token" }, method);
+  return request(path, bearer(), body, { 401: "token", 403: "token" }, method);
 }
 
 /**
  * Fetches the JSON at a path, by `method`, or by POST if there is a `body`; `bearer` may be null. An answer without a body
  * is null. Throws `NoAnswer`.
  */
-export async function request(path, bearer, body = null, kinds = KINDS, method = body ? "POST" : "GET") {
-  const headers = { accept: "application/json" };
-  if (bearer) headers.authorization = `Bearer ${bearer}`;
-  const options = { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) };
-  if (body) {
-    headers["content-type"] = "application/json";
-    options.body = JSON.stringify(body);
-  }
-  let answer;
+export async function request(path, bearer, body = undefined, kinds = KINDS, method = body ? "POST" : "GET") {
+  // The polls of the page are its repetitions.
+  const client = new Eddyline(location.origin, { token: bearer, retries: 0 });
   try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new NoAnswer("trouble", "the server does not answer");
+    return await client.request(method, path, { body: body ?? undefined });
+  } catch (error) {
+    if (!(error instanceof EddylineError)) throw error;
+    throw new NoAnswer(kinds[error.status] ?? "trouble", error.message, error.faults);
   }
-  if (answer.status === 204) return null;
-  const found = await answer.json().catch(() => null);
-  if (answer.ok && found) return found;
-  const kind = kinds[answer.status] ?? "trouble";
-  throw new NoAnswer(kind, found?.detail ?? found?.title ?? `the server answered ${answer.status}`, found?.errors);
 }

@@ -57,6 +57,7 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/prediction/{n}", "GET", "/prediction/1?user=ada", Open(200)),
         with("/prediction/{n}", "POST", "/prediction/1?user=ada", json!({"label": "accepted"}), Own(200)),
         row("/score", "GET", "/score", Open(200)),
+        row("/clients/javascript/src/{path:.*}", "GET", "/clients/javascript/src/index.js", Open(200)),
         row("/static/{path:.*}", "GET", "/static/index.html", Open(200)),
         // Not a handshake; handshakes are tested below.
         row("/ws", "SOCKET", "/ws", Open(400)),
