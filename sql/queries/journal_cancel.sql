@@ -1,3 +1,3 @@
--- Marks an entry as cancelled, once.
--- $1 user_id bigint, $2 seq bigint, $3 cancelled_by bigint (seq of the entry that cancels it).
-UPDATE journal SET cancelled_by = $3 WHERE user_id = $1 AND seq = $2 AND cancelled_by IS NULL
+-- Marks an entry as cancelled, once. SQLite numbers parameters by their first occurrence.
+-- $1 cancelled_by bigint (seq of the entry that cancels it), $2 user_id bigint, $3 seq bigint.
+UPDATE journal SET cancelled_by = $1 WHERE user_id = $2 AND seq = $3 AND cancelled_by IS NULL

@@ -167,7 +167,7 @@ impl<'c> Writes<'c> {
         let by = codec::integer("seq", entry.seq.0)?;
         let mut statement = self.connection.prepare_cached(JOURNAL_CANCEL)?;
         for seq in cancels {
-            statement.execute(params![entry.user.0, codec::integer("seq", seq.0)?, by])?;
+            statement.execute(params![by, entry.user.0, codec::integer("seq", seq.0)?])?;
         }
         let mut statement = self.connection.prepare_cached(SNAPSHOT_CANCEL)?;
         statement.execute(params![entry.user.0, codec::integer("seq", first.0)?])?;
