@@ -15,7 +15,7 @@ fn rows(document: &str, heading: &str) -> Vec<Vec<String>> {
 /// What stands between backticks and looks like a path of the repository.
 fn paths(text: &str) -> Vec<String> {
     let quoted = text.split('`').skip(1).step_by(2);
-    let roots = ["src/", "tests/", "sql/", "docs/", "static/", "benches/", "loadtests/"];
+    let roots = ["src/", "tests/", "sql/", "docs/", "static/", "benches/", "loadtests/", "clients/"];
     quoted.filter(|word| roots.iter().any(|root| word.starts_with(root))).map(str::to_owned).collect()
 }
 

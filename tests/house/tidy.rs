@@ -389,8 +389,11 @@ fn nothing_names_the_machine_of_its_author() {
     // Assembled here, so that this file does not contain them itself.
     let folders = ["work", "home", "root"].map(|name| format!("/{name}/"));
     let mut wrong = String::new();
-    for folder in ["src", "static", "sql", "tests", "benches", "loadtests", "docs", "README.md", "CHANGELOG.md", ".ci"]
-    {
+    let ours = ["src", "static", "sql", "tests", "benches", "loadtests", "docs", "README.md", "CHANGELOG.md", ".ci"];
+    let clients = ["javascript/src", "javascript/test", "javascript/examples", "javascript/README.md"];
+    let python = ["python/src", "python/tests", "python/examples", "python/README.md", "python/pyproject.toml"];
+    let clients: Vec<String> = clients.iter().chain(&python).map(|part| format!("clients/{part}")).collect();
+    for folder in ours.into_iter().chain(clients.iter().map(String::as_str)) {
         for path in files(folder, &[]) {
             // Skips binary files such as pictures.
             let Ok(text) = fs::read_to_string(house().join(&path)) else { continue };

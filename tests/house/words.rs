@@ -80,7 +80,11 @@ fn a_decision_record_has_at_most_450_words() {
 /// All prose of the repository. Migrations are exempt: their checksum is in every database.
 fn all() -> Vec<(String, Prose)> {
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "loadtests", "static", "sql", "docs", "README.md"] {
+    // Packages of npm may lie beside the clients' own folders.
+    let clients = ["src", "test", "examples", "README.md"].map(|part| format!("clients/javascript/{part}"));
+    let ours =
+        ["src", "tests", "benches", "loadtests", "static", "sql", "docs", "README.md", "clients/python/README.md"];
+    for folder in ours.into_iter().chain(clients.iter().map(String::as_str)) {
         for path in files(folder, &["rs", "js", "mjs", "sql", "md"]) {
             if path.starts_with("sql/migrations") {
                 continue;
