@@ -307,6 +307,7 @@ fn the_key_opens_the_door_alone() {
 /// asks 127.0.0.1:8088, so both stores take their turn.
 #[test]
 #[ignore = "needs PyGorse: tests/run prepares it and runs this test"]
+#[allow(clippy::print_stdout, reason = "tests/run counts the tests of the suite by their lines")]
 fn the_suite_of_pygorse_passes() {
     let prepared =
         std::env::var("EDDYLINE_TEST_PYGORSE").expect("EDDYLINE_TEST_PYGORSE names the directory of PyGorse");
@@ -316,6 +317,7 @@ fn the_suite_of_pygorse_passes() {
         suite.args(["-m", "unittest", "discover", "-v", "-s", "tests"]).current_dir(format!("{prepared}/suite"));
         let output = suite.output().expect("the suite runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        println!("{said}");
         assert!(output.status.success(), "{said}");
         assert!(said.contains("Ran 12 tests"), "{said}");
     });
