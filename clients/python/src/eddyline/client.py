@@ -84,8 +84,8 @@ class Eddyline:
             try:
                 return call.pick(_answer(self._http.request(**_with_token(prepared, token))))
             except httpx.TransportError as error:
-                failure = EddylineError("network", f"the server does not answer: {error}")
-                if attempt == self._retries or not call.may_repeat:
+                failure = _failure(error)
+                if attempt == self._retries or not call.may_repeat or failure.code != "network":
                     raise failure from error
             except EddylineError as error:
                 failure = error
@@ -179,8 +179,8 @@ class AsyncEddyline:
             try:
                 return call.pick(_answer(await self._http.request(**_with_token(prepared, token))))
             except httpx.TransportError as error:
-                failure = EddylineError("network", f"the server does not answer: {error}")
-                if attempt == self._retries or not call.may_repeat:
+                failure = _failure(error)
+                if attempt == self._retries or not call.may_repeat or failure.code != "network":
                     raise failure from error
             except EddylineError as error:
                 failure = error
@@ -284,6 +284,12 @@ def _answer(response: httpx.Response) -> Any:
         faults=problem.get("errors"),
         retry_after=float(wait) if wait.isdigit() else None,
     )
+
+
+def _failure(error: httpx.TransportError) -> EddylineError:
+    if isinstance(error, httpx.TimeoutException):
+        return EddylineError("timeout", "the server did not answer in time")
+    return EddylineError("network", f"the server does not answer: {error}")
 
 
 def _is_transient(error: EddylineError, call: Call[Any]) -> bool:

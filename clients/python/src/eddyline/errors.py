@@ -8,8 +8,9 @@ from typing import Any
 class EddylineError(Exception):
     """A request or an event that failed.
 
-    ``code`` is an error code of the protocol, or ``network``, ``closed``, ``outbox_full``. ``status`` is 0 without an
-    answer. ``faults`` are the invalid fields, and ``retry_after`` is the pause that the server asks for, in seconds.
+    ``code`` is an error code of the protocol, or ``network``, ``timeout``, ``closed``, ``outbox_full``. ``status`` is 0
+    without an answer. ``faults`` are the invalid fields, and ``retry_after`` is the pause that the server asks for, in
+    seconds.
     """
 
     def __init__(

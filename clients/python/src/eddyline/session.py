@@ -292,6 +292,9 @@ class AsyncSession:
                 wait = lost.wait
             except (OSError, WebSocketException, asyncio.TimeoutError, ValueError) as error:
                 _log.debug("the connection failed: %s", error)
+            except Exception:
+                # A fault of the token function, or an answer of another form than the protocol's.
+                _log.exception("the connection failed")
             finally:
                 self._welcomed = False
                 self._outgoing.clear()
