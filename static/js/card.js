@@ -7,6 +7,7 @@ import { ago, countdown, roughly } from "./clock.js";
 import { element, hueOf, setText } from "./element.js";
 import { icon } from "./icons.js";
 import { signed, whyChart } from "./why.js";
+import { newId } from "../../clients/javascript/src/index.js";
 
 export const ACTIONS = [
   { kind: "like", label: "Like", key: "l" },
@@ -26,7 +27,7 @@ export class Card {
   #shiftTimer = 0;
 
   constructor(item, { onAction, nameOf }) {
-    const id = `post-${crypto.randomUUID()}`;
+    const id = `post-${newId()}`;
     const author = item.author ?? "someone";
     const name = nameOf(author);
     const parts = this.#parts;

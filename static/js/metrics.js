@@ -3,6 +3,8 @@
 // Invariant: only time with a visible page counts. The page never resends a lost batch in another form, since each
 // measurement has an id.
 
+import { newId } from "../../clients/javascript/src/index.js";
+
 const LEAST_S = 1;
 const MOST_S = 86_400;
 const BATCH_MAX = 100;
@@ -18,9 +20,9 @@ export class Meter {
   #done = [];
   #hidden = false;
 
-  constructor(now = () => performance.now(), newId = () => crypto.randomUUID()) {
+  constructor(now = () => performance.now(), makeId = newId) {
     this.#now = now;
-    this.#newId = newId;
+    this.#newId = makeId;
   }
 
   begin(key, type) {

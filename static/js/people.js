@@ -3,6 +3,7 @@
 import { initials } from "./card.js";
 import { element, hueOf } from "./element.js";
 import { server, useToken, userOf } from "./server.js";
+import { newId } from "../../clients/javascript/src/index.js";
 
 const TYPING_MS = 140;
 const LIST_MAX = 50;
@@ -171,5 +172,5 @@ function identifier(name) {
     .replace(/[^\p{Letter}\p{Number}]+/gu, "-")
     .replace(/^-+|-+$/g, "")
     .slice(0, 40);
-  return `${plain || "person"}-${crypto.randomUUID().slice(0, 6)}`;
+  return `${plain || "person"}-${newId().slice(0, 6)}`;
 }

@@ -5,7 +5,7 @@ export { Eddyline } from "./client.js";
 export { EddylineError } from "./errors.js";
 export { Feed } from "./feed.js";
 export { PatchError, applyOperations } from "./patch.js";
-export { Session } from "./session.js";
+export { Session, newId } from "./session.js";
 export { MemoryStorage } from "./storage.js";
 /** @typedef {import("./client.js").ClientOptions} ClientOptions */
 /** @typedef {import("./client.js").RequestOptions} RequestOptions */

@@ -4,6 +4,7 @@
 // visitor and the token (sessionStorage).
 
 import { PAGES, Visit, pageOf, rowsOf, verdict } from "./visits.js";
+import { newId } from "../../../clients/javascript/src/index.js";
 
 /** The figures are asked for again at this interval while the page is visible: other visitors change them, too. */
 const EVERY_MS = 5_000;
@@ -47,7 +48,7 @@ async function leave() {
   const measured = visit.end(performance.now());
   if (!measured || !visitor) return;
   try {
-    await call("POST", `/v1/metrics?user=${encodeURIComponent(visitor)}`, { ...measured, id: crypto.randomUUID() });
+    await call("POST", `/v1/metrics?user=${encodeURIComponent(visitor)}`, { ...measured, id: newId() });
     await show();
   } catch (error) {
     fail(error);

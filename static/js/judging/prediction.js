@@ -6,12 +6,13 @@ import { element, setText } from "../element.js";
 import { ask } from "./ask.js";
 import { area, change, evidence, percent } from "./figures.js";
 import { Frame, lastPerson, pathOf, personOfAddress } from "./frame.js";
+import { newId } from "../../../clients/javascript/src/index.js";
 
 const get = (id) => document.getElementById(id);
 const path = location.pathname;
 const person = personOfAddress() ?? lastPerson();
 const frame = new Frame((id) => location.assign(pathOf(path, id)), load);
-let id = crypto.randomUUID();
+let id = newId();
 
 async function load() {
   say(null);
@@ -86,7 +87,7 @@ async function submit() {
   say(null);
   try {
     const { before, after } = await ask(pathOf(path, person), { label, id });
-    id = crypto.randomUUID();
+    id = newId();
     expect(after);
     compare(before, after);
     frame.wantToken(null);
