@@ -60,7 +60,7 @@ pub struct Cancelled {
     pub what: What,
 }
 
-/// A cancellation.
+/// A cancellation of earlier entries of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undone {
     /// The sender's request.

@@ -1,4 +1,4 @@
-//! Words of a text, folded for search, and the query of a search.
+//! Full-text search: words of a text after folding, and the query of a search.
 //!
 //! Invariant: both stores index and match exactly these words, so one query finds equal items in both. A word consists of
 //! letters, digits and marks only, so no query reaches the syntax of a store. Deliberately absent: stemming, stop words and

@@ -1,4 +1,4 @@
-//! A state after an undo is the state of a user who never did what was undone.
+//! A state after an undo is the state of a user without the undone interactions.
 //!
 //! Invariant under test: the fold of a journal with cancelled entries has learned exactly as the fold of the other entries.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -108,7 +108,7 @@ proptest! {
         prop_assert_eq!(after.undone_since().is_some(), !cancels.is_empty(), "whoever folded on looks again");
     }
 
-    /// What was done last and is undone leaves the state of before, bit by bit.
+    /// An undo of the last interactions gives the state before them, bit by bit.
     #[test]
     fn an_undo_of_the_last_interactions_leads_back(script in script(), last in 1..5usize) {
         let coordinator = catalogue();

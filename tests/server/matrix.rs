@@ -294,6 +294,7 @@ fn messages() -> Vec<(&'static str, Value, &'static str)> {
         ("live", json!({"type": "live", "id": "e5", "item": "item-0", "on": true}), "accepted"),
         ("follow", json!({"type": "follow", "id": "e3", "user": "bob"}), "accepted"),
         ("unfollow", json!({"type": "unfollow", "id": "e4", "user": "bob"}), "accepted"),
+        ("undo", json!({"type": "undo", "id": "e6", "event": "e1"}), "accepted"),
         // It has no answer, so the following ping is answered instead.
         ("drawn", json!({"type": "drawn", "version": 1}), "pong"),
         ("configure", json!({"type": "configure", "limit": 5}), "feed"),

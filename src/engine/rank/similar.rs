@@ -1,4 +1,4 @@
-//! Items that resemble an item: by their visitors, by their embedding, or by both.
+//! Item similarity: items that resemble an item, by their visitors, by their embedding, or by both.
 //!
 //! Invariant: available items other than the item itself, each at most once, by descending score, then by id. The scan reads
 //! 8-bit codes and computes in f32 whatever their known error leaves undecided, so the order is that of f32.

@@ -75,7 +75,7 @@ pub enum UserEvent {
     Undone {
         /// Event id, unique per user.
         id: Key,
-        /// The request.
+        /// The event or the item that the user named.
         of: Undo,
         /// Numbers of the entries that it cancels, ascending. The shell reads them from the journal.
         cancels: Vec<Seq>,

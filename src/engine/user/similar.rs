@@ -1,4 +1,4 @@
-//! Similarity of two users: cosines of their visits and of their topic weights.
+//! User similarity: cosines of their visits and of their topic weights.
 //!
 //! Invariant: each cosine is in [0, 1] and symmetric; it is 0 where one of the users has nothing to compare.
 //! Deliberately absent: the choice of users to compare, and their names.

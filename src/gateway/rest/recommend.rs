@@ -1,4 +1,4 @@
-//! Recommendations by request: for a known user, or for a session of an unknown one, with filters, exclusions, boosts and
+//! Recommendations by request: for a known user, or session-based recommendation for an unknown one, with filters, exclusions, boosts and
 //! weights of signals.
 //!
 //! Invariant: a request changes nothing. A user token recommends for its own user or for unknown ones. Deliberately absent:
