@@ -2,13 +2,14 @@
 //!
 //! Invariant: a feed holds no item twice; its order is its rank.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Epoch, FeedVersion, ItemId, Key, ModelVersion, UserId};
 use super::time::Millis;
 
 /// The ranking of a feed, chosen per session or request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ranking {
     /// Newest items first.
@@ -83,7 +84,7 @@ pub(crate) use for_each_expert;
 macro_rules! expert_enum {
     ($( $(#[cfg($only:meta)])? $Expert:ident $name:ident $doc:literal; )*) => {
         /// One expert of the blend. It weighs one or more features, which `engine::features` lists.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Expert {
             $( #[doc = $doc] $(#[cfg($only)])? $Expert, )*
@@ -129,7 +130,7 @@ pub struct FeedItem {
 }
 
 /// Cause of a new feed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Cause {
     /// The session opened.

@@ -3,10 +3,11 @@
 //! Invariant: an internal id is an index that is assigned once and never reused. A `Key` has 1 to 255 bytes and no control
 //! characters.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -31,7 +32,7 @@ impl TopicId {
 }
 
 /// Number of an entry in one user's part of the journal: 1, 2, 3, … without gaps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
@@ -49,17 +50,17 @@ impl Seq {
 pub struct Position(pub u64);
 
 /// Version of a user's feed; it increases with every feed that is computed for the user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct FeedVersion(pub u64);
 
 /// Version of the `World`, which increases with each change of the catalogue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 
 /// Number of a two-tower model in the store, from 1; never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ModelVersion(pub u64);
 
@@ -157,9 +158,28 @@ impl Borrow<str> for Key {
     }
 }
 
+impl JsonSchema for Key {
+    fn schema_name() -> Cow<'static, str> {
+        "Key".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // JSON Schema counts characters and a key counts bytes, so `format` stands for the rest of the rule.
+        json_schema!({
+            "description": "The client's name for a user, an item, a topic or an event: 1 to 255 bytes of UTF-8 without \
+                            control characters.",
+            "type": "string",
+            "format": "key",
+            "minLength": 1,
+            "maxLength": Self::BYTES_MAX,
+            "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         Key::new(&text).map_err(serde::de::Error::custom)
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: label and weight are decided once, when the interaction is learned. The journal entry holds them, so a later
 //! change of the settings never changes earlier training examples.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -10,7 +11,7 @@ use super::ids::{FeedVersion, ItemId, Key};
 use super::time::Millis;
 
 /// Kind of an interaction. The enum is closed: a new kind needs a new protocol version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The user liked the item.
@@ -169,6 +170,16 @@ impl From<Kind> for Act {
     }
 }
 
+impl JsonSchema for Act {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Act".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"description": "Kind of an interaction, or the cancellation of one.", "type": "string", "enum": Act::NAMES})
+    }
+}
+
 impl Serialize for Act {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
@@ -263,7 +274,7 @@ impl Signals {
 }
 
 /// Position of the item in the feed on which the user acted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Shown {
     /// Version of the feed that the client showed.
     pub version: FeedVersion,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ItemId, Key, ModelVersion, Seq, TopicId, UserId};
@@ -272,7 +273,7 @@ impl CentreRef {
 }
 
 /// Scores before the answer was known: one per ranking, and the online model's.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Predicted {
     /// Log-odds of the user's online model.
     pub online: f32,

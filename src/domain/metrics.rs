@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::Key;
@@ -23,7 +24,7 @@ const VALUE_MAX: f64 = 1e12;
 const RESERVED: [&str; 8] = ["metric", "value", "type", "page_type", "user", "id", "at", "topic"];
 
 /// Kind of a metric; it decides the default unit and range.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricKind {
     /// Any number, negative ones included.
@@ -38,8 +39,9 @@ pub enum MetricKind {
 }
 
 /// Normal-Gamma prior: `precision ~ Gamma(shape, rate)`, `mean | precision ~ N(mean, 1 / (strength precision))`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "MetricPrior")]
 pub struct Prior {
     /// Prior mean, in the metric's unit.
     pub mean: f64,
@@ -60,8 +62,9 @@ impl Default for Prior {
 }
 
 /// Declaration of a metric.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "MetricDeclarationInput")]
 pub struct Declaration {
     /// Kind of the values.
     pub kind: MetricKind,

@@ -16,4 +16,5 @@ pub mod journal;
 pub mod people;
 pub mod timestamps;
 pub mod windows;
+pub mod stated_time;
 pub mod items;

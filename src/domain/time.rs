@@ -2,6 +2,9 @@
 //!
 //! Invariant: callers pass time in; no code here, and no code in `engine`, reads a clock.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -17,6 +20,21 @@ pub const MINUTE_MS: i64 = 60 * SECOND_MS;
 pub const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// One day in milliseconds.
 pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+impl JsonSchema for Millis {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Milliseconds since 1970-01-01T00:00:00Z.",
+            "type": "integer",
+            "minimum": Self::MIN.0,
+            "maximum": Self::MAX.0,
+        })
+    }
+}
 
 impl Millis {
     /// Start of year 1, the first instant that RFC 3339 can write. The gateway refuses earlier ones.

@@ -110,7 +110,9 @@ pub fn status(code: Code) -> StatusCode {
     }
 }
 
-fn title(code: Code) -> &'static str {
+/// The title of a problem with this code.
+#[must_use]
+pub(crate) fn title(code: Code) -> &'static str {
     match code {
         Code::BadJson => "Not readable as JSON",
         Code::BadFrame => "Not readable in this form",

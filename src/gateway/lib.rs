@@ -42,6 +42,7 @@ pub mod rest;
 pub mod gorse;
 pub(crate) mod pages;
 pub(crate) mod judging;
+pub mod openapi;
 pub(crate) mod frames;
 pub(crate) mod session;
 
@@ -81,6 +82,9 @@ routes::routes! {
     "/" => GET pages::index;
     "/admin" => GET pages::admin;
     "/examples/pages" => GET pages::examples;
+    "/docs" => GET openapi::page;
+    "/openapi.json" => GET openapi::read_openapi;
+    "/asyncapi.json" => GET openapi::read_asyncapi;
     "/prediction/{n}" => GET judging::prediction, POST judging::label;
     "/score" => GET judging::score;
     "/clients/javascript/src/{path:.*}" => GET pages::client;

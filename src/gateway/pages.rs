@@ -46,6 +46,14 @@ pub async fn examples(request: HttpRequest) -> HttpResult {
     serve(request, "pages.html").await
 }
 
+/// The page of `GET /docs`, without any data.
+///
+/// # Errors
+/// `unknown_route` when there is no such page in this build.
+pub(crate) async fn docs(request: HttpRequest) -> HttpResult {
+    serve(request, "docs.html").await
+}
+
 /// The page of `GET /prediction/{n}`, without any data.
 ///
 /// # Errors

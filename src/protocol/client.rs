@@ -2,12 +2,14 @@
 //!
 //! Invariant: parsing is total: any bytes give a message, or a [`BadMessage`] that names the error and its field.
 
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::feeds::Ranking;
 use crate::domain::ids::{Epoch, FeedVersion, Key};
 use crate::domain::interactions::Act;
+use crate::domain::stated_time::{self, StatedTime, StatedWindow};
 use crate::domain::time::Millis;
 use crate::domain::windows::Window;
 
@@ -15,7 +17,7 @@ use super::problem::Code;
 use crate::domain::json::JsonError;
 
 /// A message of a client: one JSON object per text frame, tagged by `type`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {
     /// First message of a session. Answered by `welcome`, then a `feed`, or a `patch` when resuming.
@@ -45,11 +47,12 @@ pub enum ClientMessage {
 }
 
 /// Fields of `hello`, the first message of a session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Token of the client; the second subprotocol entry may hold it instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,7 +77,7 @@ pub struct Hello {
 }
 
 /// Last feed of a client before its connection broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
     /// Epoch of the last `welcome`, `feed` or `patch`.
@@ -84,11 +87,12 @@ pub struct Resume {
 }
 
 /// Fields of `interact`, an interaction with an item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Interact {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Id of the event, made by the client and unique per user.
     pub id: Key,
@@ -99,17 +103,19 @@ pub struct Interact {
     /// Dwell time in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dwell_ms: Option<u32>,
-    /// Instant in milliseconds since the epoch; now by default, never in the future.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Time of the interaction; now by default, never in the future.
+    #[serde(default, deserialize_with = "stated_time::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<StatedTime>")]
     pub at: Option<Millis>,
 }
 
 /// Fields of `undo`, which cancels one earlier interaction.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Undo {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Id of this event, made by the client and unique per user.
     pub id: Key,
@@ -118,11 +124,12 @@ pub struct Undo {
 }
 
 /// Fields of `post`, a new item by the user.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Post {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Id of the event, made by the client and unique per user.
     pub id: Key,
@@ -135,16 +142,18 @@ pub struct Post {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Vec<f32>>,
     /// Availability windows; always available if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<StatedWindow>>")]
+    #[serde(default, deserialize_with = "stated_time::windows", skip_serializing_if = "Option::is_none")]
     pub windows: Option<Vec<Window>>,
 }
 
 /// Fields of `live`, which switches an item on or off air.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GoLive {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Id of the event, made by the client and unique per user.
     pub id: Key,
@@ -155,11 +164,12 @@ pub struct GoLive {
 }
 
 /// Fields of `follow` and `unfollow`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Follow {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Id of the event, made by the client and unique per user.
     pub id: Key,
@@ -168,11 +178,12 @@ pub struct Follow {
 }
 
 /// Fields of `drawn`, the acknowledgement of a feed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drawn {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Version of the feed on screen.
     pub version: FeedVersion,
@@ -182,11 +193,12 @@ pub struct Drawn {
 }
 
 /// Fields of `configure`. Absent fields keep their value.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Configure {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Ranking of the feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -239,22 +251,24 @@ fn each_topic_once<'de, D: serde::Deserializer<'de>>(
 }
 
 /// Fields of `more`, a request for the next page.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct More {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Number of items that the client has: the page starts at this position, at most 1,000.
     pub after: u32,
 }
 
 /// Fields of `ping`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ping {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
+    #[schemars(with = "String")]
     pub tag: Tag,
     /// Any number; `pong` repeats it.
     pub t: i64,

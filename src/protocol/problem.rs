@@ -2,10 +2,11 @@
 //!
 //! Invariant: a code never changes its meaning. Later versions may add codes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Machine-readable kind of an error, on the socket and (as the end of `type`) in problem bodies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// Not JSON, not UTF-8, or nested too deeply.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::feeds::{Cause, Expert, Ranking};
@@ -14,7 +15,7 @@ use crate::domain::time::Millis;
 use super::problem::Code;
 
 /// A message of the server: one JSON object per text frame, tagged by `type`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
     /// Answers `hello` and opens the session.
@@ -48,7 +49,7 @@ impl ServerMessage {
 }
 
 /// Fields of `welcome`, the first answer of a session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Welcome {
     /// Id of the session, which the log repeats.
     pub session: String,
@@ -66,7 +67,7 @@ pub struct Welcome {
 }
 
 /// Decay of topic weights, so that a client can show the decay between two `model` messages.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Decay {
     /// Form of the decay.
     pub curve: DecayCurve,
@@ -77,7 +78,7 @@ pub struct Decay {
 }
 
 /// Numerical solution of the decay `ds/dtau = f'(s)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DecayCurve {
     /// The exact solution, down to 0.
@@ -87,7 +88,7 @@ pub enum DecayCurve {
 }
 
 /// Fields of `feed`, a whole feed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FeedMessage {
     /// Version of the feed, which `drawn` acknowledges.
     pub version: FeedVersion,
@@ -109,7 +110,7 @@ pub struct FeedMessage {
 }
 
 /// Fields of `patch`, changes of a feed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Patch {
     /// Version of the feed after the patch.
     pub version: FeedVersion,
@@ -131,7 +132,7 @@ pub struct Patch {
 }
 
 /// An operation of a patch. Positions count from 0 in the list at that step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
     /// Remove the item.
@@ -159,7 +160,7 @@ pub enum Op {
 }
 
 /// An item in a feed, as a client receives it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WireItem {
     /// Key of the item.
     pub item: Key,
@@ -196,7 +197,7 @@ pub struct WireItem {
 }
 
 /// Contribution of an expert to a score.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Why {
     /// The contributing expert.
     pub expert: Expert,
@@ -205,7 +206,7 @@ pub struct Why {
 }
 
 /// Duration of each step, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Timing {
     /// Wait in the queue, from the gateway to the actor.
     pub queue_us: u32,
@@ -218,7 +219,7 @@ pub struct Timing {
 }
 
 /// Fields of `accepted`, the acknowledgement of a durable event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Accepted {
     /// Id of the event, as the client made it.
     pub id: Key,
@@ -230,7 +231,7 @@ pub struct Accepted {
 }
 
 /// Fields of `page`, the answer to `more`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     /// The `after` of the request.
     pub after: u32,
@@ -241,7 +242,7 @@ pub struct Page {
 }
 
 /// Fields of `model`: the user's topic weights and the quality of their model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Model {
     /// Present topic weights, in (0, 1]; weights of 0 are left out.
     pub topics: BTreeMap<Key, f32>,
@@ -280,7 +281,7 @@ fn is_zero(number: &u32) -> bool {
 }
 
 /// Fields of `live`, a change of availability.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Live {
     /// Key of the item.
     pub item: Key,
@@ -292,7 +293,7 @@ pub struct Live {
 }
 
 /// Fields of `busy`, the answer under backpressure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Busy {
     /// Id of the refused event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -302,7 +303,7 @@ pub struct Busy {
 }
 
 /// Fields of `error`, the answer to a refused message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorMessage {
     /// Machine-readable kind of the error.
     pub code: Code,
@@ -317,7 +318,7 @@ pub struct ErrorMessage {
 }
 
 /// Fields of `pong`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pong {
     /// The number of the `ping`.
     pub t: i64,
@@ -326,7 +327,7 @@ pub struct Pong {
 }
 
 /// Fields of `bye`, the last message of a session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bye {
     /// Reason: `shutdown`, `silent`, `slow`, `expired`, `revoked`, `erased`.
     pub reason: String,

@@ -5,6 +5,7 @@
 mod examples;
 
 mod map;
+mod openapi;
 mod order;
 mod protocol_docs;
 mod tidy;

@@ -9,6 +9,7 @@
 
 use std::f64::consts::{LN_2, PI};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::numeric::special::{digamma, ln_gamma, ln_gamma_of_dimension};
@@ -28,8 +29,9 @@ const NOISE_STRENGTH: f64 = 100.0;
 const FREEDOM: (f64, f64) = (0.5, 1e3);
 
 /// Priors of a mixture that a caller may choose; the defaults suit scaled columns.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "ClusterPrior")]
 pub struct PriorSettings {
     /// Concentration per component of the Dirichlet prior of the shares; `None` fits it to the sizes of the clusters.
     pub concentration: Option<f64>,

@@ -3,6 +3,7 @@
 //! Invariant: clusters are ordered by number, none is empty, and sizes plus outliers sum to the number of rows.
 
 use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::align::{Moved, align};
@@ -17,7 +18,8 @@ use super::triangle::square;
 const GAIN_MOVE: f64 = 1.0;
 
 /// A cluster, in the units of the columns.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Cluster")]
 pub struct Group {
     /// Number of the cluster, never reused for another cluster.
     pub id: u32,

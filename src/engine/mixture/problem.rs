@@ -6,6 +6,7 @@
 use rand::SeedableRng as _;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::components::{Model, Prior, PriorSettings, Shares};
@@ -20,8 +21,9 @@ pub(crate) const COLUMNS_MAX: usize = 64;
 pub(crate) const COMPONENTS_MAX: usize = 100;
 
 /// Shape of the clusters; by default a mixture also has one component of uniform noise over the region of the data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "ClusterShape")]
 pub enum Kind {
     /// Gaussians with full covariances.
     #[default]

@@ -3,6 +3,7 @@
 //! Invariant: a scaled value is finite and at most [`LIMIT`] in magnitude; within that, unscaling inverts scaling.
 //! Constant columns have no scale and take no part in a fit.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bound of scaled values, in interquartile ranges; values beyond it are clamped.
@@ -11,8 +12,9 @@ pub(super) const LIMIT: f64 = 1e6;
 const REGION_MAX: f64 = 50.0;
 
 /// How columns are brought to one scale before a fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "ClusterScaling")]
 pub enum Scaling {
     /// Each column by its median and interquartile range.
     #[default]

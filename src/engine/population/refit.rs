@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rand::SeedableRng as _;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Key, TopicId, UserId};
@@ -27,7 +28,8 @@ pub const POINTS_MAX: usize = 2_000;
 const POINTS_SEED: u64 = 0x70_696e_7473;
 
 /// Published and stored description of a fit; contains no ids or rows of users.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ClusterFit")]
 pub struct Summary {
     /// Number of the fit.
     pub epoch: u64,

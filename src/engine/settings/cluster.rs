@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,8 +19,9 @@ const POINTS_MAX: u64 = 1_000_000;
 const POINTS_RULE: &str = "must be at most 1000000";
 
 /// Points that events count towards the next fit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "ClusterPoints")]
 pub struct Points {
     /// Points of one measurement; a day with a visit is one where a column reads `visits`.
     pub measured: u64,
@@ -46,7 +48,7 @@ impl Points {
 }
 
 /// Settings of a clustering of users, and of the triggers of its refits.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterSettings {
     /// Columns of the feature matrix: a metric (`time_spent`, `visits`), one type of it (`time_spent.post`), or the weight of a
@@ -75,8 +77,10 @@ pub struct ClusterSettings {
     /// Priors of the shares, of the noise and of the clusters.
     pub prior: PriorSettings,
     /// With more users than this, a fit uses a sample of this size. It holds for all clusterings.
+    #[schemars(skip)]
     pub people_max: usize,
     /// Threads of a fit; 0 means half of the processors. It holds for all clusterings.
+    #[schemars(skip)]
     pub threads: usize,
 }
 

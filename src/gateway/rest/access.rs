@@ -5,6 +5,7 @@
 //! here.
 
 use actix_web::{HttpResponse, web};
+use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,17 +23,18 @@ use super::super::request::AuthedRequest;
 use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
 /// The body of `POST /v1/tokens`.
-#[derive(Debug, Default, PartialEq, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct TokenInput {
+pub(crate) struct TokenInput {
     user: Option<Key>,
     service: bool,
     days: Option<i64>,
 }
 
 /// A token in lists, without the token itself.
-#[derive(Serialize)]
-struct TokenView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
+pub(crate) struct TokenView<'a> {
     jti: &'a Key,
     #[serde(skip_serializing_if = "Option::is_none")]
     kid: Option<&'a Key>,
@@ -56,8 +58,9 @@ impl<'a> TokenView<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct KeyView {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SigningKey")]
+pub(crate) struct KeyView {
     kid: Key,
     signs: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use actix_web::web::Bytes;
+use schemars::JsonSchema;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -21,8 +22,9 @@ use super::super::body::{self, BODY_BYTES_MAX};
 pub const PARTS_MAX: usize = 10_000;
 
 /// The result of one part.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
+#[schemars(rename = "PartResult")]
 pub enum Outcome {
     /// The event is durable.
     Accepted {
@@ -56,7 +58,7 @@ pub enum Outcome {
 }
 
 /// The reason for which a part was refused.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PartError {
     code: Code,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -128,9 +129,9 @@ pub async fn history(request: AuthedRequest) -> HttpResult {
 const TAKEN: &str = "another cluster of this clustering has this name";
 
 /// The body of a name.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NameInput {
+pub(crate) struct NameInput {
     name: String,
 }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::domain::ids::{Key, Seq};
 use crate::domain::interactions::{Act, Kind, Shown};
 use crate::domain::journal::{Entry, Learned, Predicted, What};
+use crate::domain::stated_time::{self, StatedTime};
 use crate::domain::text::ATTRIBUTES_BYTES_MAX;
 use crate::domain::time::Millis;
 use crate::domain::timestamps;
@@ -35,9 +37,9 @@ const TRIES: u32 = 10;
 const PAUSE_MS_MAX: u32 = 2_000;
 
 /// One interaction in the form of REST.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct InteractionInput {
+pub(crate) struct InteractionInput {
     user: Key,
     #[serde(default)]
     id: Option<Key>,
@@ -45,12 +47,14 @@ struct InteractionInput {
     kind: Act,
     #[serde(default)]
     dwell_ms: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "stated_time::optional")]
+    #[schemars(with = "Option<StatedTime>")]
     at: Option<Millis>,
 }
 
-#[derive(Serialize)]
-struct InteractionView {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Interaction")]
+pub(crate) struct InteractionView {
     user: Key,
     seq: Seq,
     id: Key,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Bytes};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 use crate::actors::server::{ItemDraft, ItemWrite, ItemWritten, Server};
 use crate::domain::ids::{ItemId, Key, TopicId};
 use crate::domain::items::Item;
+use crate::domain::stated_time::{self, StatedTime, StatedWindow};
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
 use crate::engine::world::World;
@@ -36,8 +38,9 @@ const NUMBERS_MAX: usize = 8_192;
 // Drafts per write of a batch.
 const CHUNK: usize = 1_000;
 
-#[derive(Serialize)]
-pub(super) struct ItemView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Item")]
+pub(crate) struct ItemView<'a> {
     id: &'a Key,
     revision: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,33 +48,33 @@ pub(super) struct ItemView<'a> {
     topics: Vec<&'a Key>,
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     attributes: Option<Box<RawValue>>,
     created: Millis,
+    #[schemars(with = "Vec<Window>")]
     windows: &'a Windows,
     available: bool,
 }
 
 /// The body of POST, PUT and PATCH.
-#[derive(Debug, Default, PartialEq, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct ItemInput {
+pub(crate) struct ItemInput {
     id: Option<Key>,
     author: Option<Key>,
+    #[schemars(with = "Option<Vec<Key>>")]
     topics: Option<BoundedList<Key, { Item::TOPICS_MAX }>>,
     text: Option<String>,
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     attributes: Option<ObjectText>,
+    #[schemars(with = "Option<Vec<f32>>")]
     embedding: Option<BoundedList<f32, NUMBERS_MAX>>,
+    #[serde(deserialize_with = "stated_time::optional")]
+    #[schemars(with = "Option<StatedTime>")]
     created: Option<Millis>,
-    windows: Option<Vec<WindowInput>>,
-}
-
-/// One availability window; `stop` is optional.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WindowInput {
-    start: Millis,
-    #[serde(default)]
-    stop: Option<Millis>,
+    #[serde(deserialize_with = "stated_time::windows")]
+    #[schemars(with = "Option<Vec<StatedWindow>>")]
+    windows: Option<Vec<Window>>,
 }
 
 /// `GET /post/{id}`, `GET /v1/items/{id}`.
@@ -161,8 +164,8 @@ pub async fn windows(request: AuthedRequest) -> HttpResult {
 pub async fn set_windows(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().must_be_service()?;
     let id = request.item("id")?;
-    let list: Vec<WindowInput> = body::json_list(request.incoming(), payload).await?;
-    let windows = checked_windows(list)?;
+    let list: Vec<StatedWindow> = body::json_list(request.incoming(), payload).await?;
+    let windows = checks::windows(list.into_iter().map(Window::from).collect())?;
     request.server().set_windows(id, windows.clone()).await?;
     found(&windows)
 }
@@ -252,12 +255,8 @@ fn draft(server: &Server, face: ItemInput, how: ItemWrite) -> Result<ItemDraft, 
         attributes: face.attributes.map(|ObjectText(text)| checks::attributes(text)).transpose()?.map(Into::into),
         embedding,
         created: face.created.map(|created| timestamps::in_range("created", created)).transpose()?,
-        windows: face.windows.map(checked_windows).transpose()?,
+        windows: face.windows.map(checks::windows).transpose()?,
     })
-}
-
-fn checked_windows(list: Vec<WindowInput>) -> Result<Windows, Refusal> {
-    checks::windows(list.into_iter().map(|WindowInput { start, stop }| Window { start, stop }).collect())
 }
 
 pub(super) fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use futures_util::future;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::actors::population::SeriesFigures;
@@ -15,6 +16,7 @@ use crate::actors::server::UserEvent;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::journal::Measured;
 use crate::domain::metrics::{Declaration, METRICS_MAX, VISITS};
+use crate::domain::stated_time::StatedTime;
 use crate::domain::time::Millis;
 use crate::engine::metrics::measured::{Declarations, Ignored, Named, PersonMetrics, millionths};
 use crate::engine::world::World;
@@ -134,9 +136,9 @@ fn event(
     let at = match part.remove("at") {
         None => None,
         Some(at) => {
-            let whole =
-                at.as_i64().ok_or_else(|| Refusal::field(Code::BadField, "at", "must be whole milliseconds"))?;
-            Some(Millis(whole))
+            let StatedTime(at) =
+                StatedTime::deserialize(at).map_err(|error| Refusal::field(Code::BadField, "at", error.to_string()))?;
+            Some(at)
         }
     };
     let at = match at {

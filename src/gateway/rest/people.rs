@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -62,10 +63,11 @@ pub(super) fn view<'a>(person: &'a Person, clusters: Option<&Clustering>) -> imp
 }
 
 /// The body of PUT.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct PersonInput {
+pub(crate) struct PersonInput {
     name: Option<String>,
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     attributes: Option<ObjectText>,
 }
 

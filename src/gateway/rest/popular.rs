@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,8 +23,8 @@ use super::super::request::AuthedRequest;
 use super::list::{fields, listed};
 use super::{clusters, items};
 
-#[derive(Serialize)]
-struct PopularItem<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PopularItem<'a> {
     #[serde(flatten)]
     item: items::ItemView<'a>,
     score: f32,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::web;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -28,26 +29,27 @@ use super::list::found;
 use super::{clusters, metrics};
 
 /// The body of `PATCH` of a model.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct TopicsInput {
+pub(crate) struct TopicsInput {
+    #[schemars(with = "BTreeMap<String, f32>")]
     topics: UniqueMap<Key, f32>,
     #[serde(default)]
     id: Option<Key>,
 }
 
 /// The body of `POST` of a prediction.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct LabelInput {
+pub(crate) struct LabelInput {
     label: Label,
     #[serde(default)]
     id: Option<Key>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Label {
+pub(crate) enum Label {
     Accepted,
     Rejected,
 }

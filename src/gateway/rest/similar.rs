@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,8 +20,8 @@ use super::super::request::AuthedRequest;
 use super::items;
 use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
-#[derive(Serialize)]
-struct SimilarItem<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct SimilarItem<'a> {
     #[serde(flatten)]
     item: items::ItemView<'a>,
     score: f32,

@@ -53,6 +53,10 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         // The page without any figure; the routes that it calls have rows of their own.
         row("/admin", "GET", "/admin", Open(200)),
         row("/examples/pages", "GET", "/examples/pages", Open(200)),
+        // Descriptions of the interface, without any data.
+        row("/docs", "GET", "/docs", Open(200)),
+        row("/openapi.json", "GET", "/openapi.json", Open(200)),
+        row("/asyncapi.json", "GET", "/asyncapi.json", Open(200)),
         // The pages without any figure; `tests/server/judging.rs` asks for their JSON as each kind of caller.
         row("/prediction/{n}", "GET", "/prediction/1?user=ada", Open(200)),
         with("/prediction/{n}", "POST", "/prediction/1?user=ada", json!({"label": "accepted"}), Own(200)),

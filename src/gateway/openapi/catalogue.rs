@@ -1,0 +1,109 @@
+//! Routes about items, topics and availability.
+
+use crate::protocol::problem::Code;
+
+use super::operation::{Operation, Who, route};
+
+const ITEM: &str = r#"{"id": "river-cam", "text": "The river at the weir", "topics": ["rivers"]}"#;
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        route("GET", "/v1/items", "listItems", Who::Known, "Lists the catalogue in order of creation, page by page.")
+            .limit("integer(1..1000) = 100")
+            .query("after", "integer(0..4294967295)", "`next` of the page before.")
+            .answer(200, "{items: Item[], next: integer | null}", "A page; `next` is null on the last one."),
+        route("POST", "/v1/items", "createItems", Who::Service, "Creates an item, or a list of items.")
+            .more("Each part of a list has its own result: a refused part does not affect the others.")
+            .body("ItemInput | ItemInput[](..10000)", ITEM)
+            .answer(201, "Written", "The item is durable.")
+            .answer(200, "Results", "One result per part of the list.")
+            .fails(&[Code::Conflict, Code::UnknownUser]),
+        route("GET", "/v1/items/{id:.+}", "readItem", Who::Known, "Reads an item.")
+            .tagged()
+            .answer(200, "Item", "The item.")
+            .fails(&[Code::UnknownItem]),
+        route("PUT", "/v1/items/{id:.+}", "putItem", Who::Service, "Creates an item, or replaces the whole item.")
+            .body("ItemInput", r#"{"text": "The river at the weir", "topics": ["rivers"]}"#)
+            .answer(201, "Written", "The item is new and durable.")
+            .answer(200, "Written", "The item was replaced.")
+            .fails(&[Code::Conflict, Code::UnknownUser]),
+        route("PATCH", "/v1/items/{id:.+}", "changeItem", Who::Service, "Changes the given fields of an item.")
+            .body("ItemInput", r#"{"topics": ["rivers", "cameras"]}"#)
+            .answer(200, "Written", "The item was changed.")
+            .fails(&[Code::UnknownItem, Code::Conflict, Code::UnknownUser]),
+        route("DELETE", "/v1/items/{id:.+}", "deleteItem", Who::Service, "Deletes an item: no feed shows it again.")
+            .answer(204, "", "The item is deleted.")
+            .fails(&[Code::UnknownItem]),
+        route("GET", "/post/{id:.+}", "readPost", Who::Known, "Reads an item, as `GET /v1/items/{id}` does.")
+            .tagged()
+            .answer(200, "Item", "The item.")
+            .fails(&[Code::UnknownItem]),
+        route("GET", "/v1/items/{id}/windows", "readWindows", Who::Known, "Lists the availability windows of an item.")
+            .answer(200, "Window[]", "The windows by start; without any the item is always available.")
+            .fails(&[Code::UnknownItem]),
+        route("PUT", "/v1/items/{id}/windows", "putWindows", Who::Service, "Replaces all windows of an item.")
+            .body("WindowInput[](..100000)", r#"[{"start": 1767225600000, "stop": "2026-01-01T01:00:00Z"}]"#)
+            .answer(200, "Window[]", "The windows by start.")
+            .fails(&[Code::UnknownItem, Code::Conflict]),
+        route(
+            "GET",
+            "/v1/items/{id}/similar",
+            "listSimilarItems",
+            Who::Known,
+            "Lists available items that resemble an item.",
+        )
+        .query("by", r#""visits" | "embedding" | "both" = both"#, "The measure of similarity.")
+        .limit("integer(1..100) = 30")
+        .answer(200, r#"{item: Key, by: "visits" | "embedding" | "both", items: SimilarItem[]}"#, "The best first.")
+        .fails(&[Code::UnknownItem]),
+        route(
+            "GET",
+            "/v1/items/{id}/audience",
+            "listAudience",
+            Who::Service,
+            "Lists active users by their score for an item.",
+        )
+        .limit("integer(1..1000) = 100")
+        .answer(
+            200,
+            "{item: Key, people: {user: Key, score: number}[], active: integer, scored: integer}",
+            "The highest score first.",
+        )
+        .fails(&[Code::UnknownItem]),
+        route("GET", "/v1/topics", "listTopics", Who::Known, "Lists topics by key, with the number of their items.")
+            .limit("integer(1..1000) = 100")
+            .query("after", "Key", "`next` of the page before.")
+            .answer(
+                200,
+                "{topics: {id: Key, items: integer, available: integer}[], next: Key | null}",
+                "A page; `next` is null on the last one.",
+            ),
+        route("GET", "/v1/popular", "listPopularItems", Who::Known, "Lists the most popular available items.")
+            .more("With `cluster` it needs a service token.")
+            .query("cluster", "integer(0..4294967295)", "A cluster of the last fit, whose users are counted.")
+            .query("topic", "Key", "Only items of this topic.")
+            .limit("integer(1..100) = 30")
+            .answer(200, "{items: PopularItem[], at: Time, cluster: integer | null}", "The best first.")
+            .fails(&[Code::Forbidden]),
+        route(
+            "GET",
+            "/v1/availability",
+            "listAvailability",
+            Who::Known,
+            "Lists available items, or the windows of a span.",
+        )
+        .more("With `from` and `to` it lists windows, and takes neither `at`, `live` nor `after`.")
+        .query("at", "TimeInput", "The time; now by default.")
+        .query("live", "boolean = false", "Leaves out items that are always available.")
+        .limit("integer(1..1000) = 100")
+        .query("after", "integer(0..4294967295)", "`next` of the page before.")
+        .query("from", "TimeInput", "Start of the span.")
+        .query("to", "TimeInput", "End of the span.")
+        .answer(
+            200,
+            "{items: AvailableItem[], at: Time, total: integer, next: integer | null} \
+                 | {windows: PlacedWindow[], from: Time, to: Time, total: integer}",
+            "Items by creation, or windows by start.",
+        ),
+    ]
+}
