@@ -114,12 +114,24 @@ impl People {
     /// their key. ASCII letters match in either case; all other characters match exactly.
     #[must_use]
     pub fn list(&self, prefix: &str, limit: usize, wanted: impl Fn(UserId) -> bool) -> Vec<Arc<Person>> {
+        self.list_after(None, prefix, limit, wanted)
+    }
+
+    /// The people of [`People::list`] whose key lies behind `after`.
+    #[must_use]
+    pub fn list_after(
+        &self,
+        after: Option<Key>,
+        prefix: &str,
+        limit: usize,
+        wanted: impl Fn(UserId) -> bool,
+    ) -> Vec<Arc<Person>> {
         let begins = |text: &str| {
             let beginning = text.as_bytes().get(..prefix.len());
             beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix.as_bytes()))
         };
         let starts = |person: &Person| begins(person.key.as_str()) || person.name.as_deref().is_some_and(begins);
-        let (mut found, mut after) = (Vec::new(), Bound::Unbounded);
+        let (mut found, mut after) = (Vec::new(), after.map_or(Bound::Unbounded, Bound::Excluded));
         // The lock is released after each part, so a new person never waits for the whole list.
         while found.len() < limit {
             let known = self.read();

@@ -258,15 +258,24 @@ impl AuthedRequest {
         checks::item(&self.server().world(), &self.key(name)?, name)
     }
 
-    /// The id of the event: the `Idempotency-Key` header, so that a resend is harmless, or a generated one.
+    /// The id of the event: the one of the body, else the `Idempotency-Key` header, else a generated one.
+    ///
+    /// # Errors
+    /// `bad_field` for a header that is no key, even beside an id in the body.
+    pub fn event_id(&self, in_body: Option<Key>) -> Result<Key, Refusal> {
+        let in_header = self.idempotency_key()?;
+        Ok(in_body.or(in_header).unwrap_or_else(event_ids::fresh))
+    }
+
+    /// The `Idempotency-Key` header, which makes a resend harmless.
     ///
     /// # Errors
     /// `bad_field`.
-    pub fn event_id(&self) -> Result<Key, Refusal> {
-        let Some(header) = self.headers().get("idempotency-key") else { return Ok(event_ids::fresh()) };
+    pub fn idempotency_key(&self) -> Result<Option<Key>, Refusal> {
+        let Some(header) = self.headers().get("idempotency-key") else { return Ok(None) };
         let bad = |message: String| Refusal::field(Code::BadField, "Idempotency-Key", message);
         let text = header.to_str().map_err(|_| bad("must be plain ASCII".into()))?;
-        Key::new(text).map_err(|error| bad(error.to_string()))
+        Key::new(text).map(Some).map_err(|error| bad(error.to_string()))
     }
 }
 

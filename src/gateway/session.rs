@@ -25,7 +25,7 @@ use crate::protocol::close::CloseReason;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::{Accepted, Busy, Bye, ErrorMessage, Pong, ServerMessage};
-use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX, SUBPROTOCOL};
+use crate::protocol::{AFTER_MAX, LIMIT_DEFAULT, LIMIT_MAX, SUBPROTOCOL};
 
 use super::checks::{self, InteractionDraft};
 use super::errors::{HttpResult, Problem, refusal_of};
@@ -41,8 +41,6 @@ use super::{event_ids, rates};
 const MAILBOX: usize = 32;
 // Posts of one session that may be pending in the store.
 const POSTS_MAX: usize = 8;
-/// The largest position in `more`.
-pub(crate) const AFTER_MAX: u32 = 1_000;
 /// Largest number of items in a `drawn`.
 pub(crate) const VISIBLE_MAX: usize = 100;
 // Time for the peer to answer the close frame before the connection ends.

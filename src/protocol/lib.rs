@@ -23,3 +23,6 @@ pub const LIMIT_MAX: u32 = 100;
 
 /// Items of a feed if the client names no limit.
 pub const LIMIT_DEFAULT: u32 = 30;
+
+/// Largest number of items before a page of a feed.
+pub const AFTER_MAX: u32 = 1_000;

@@ -11,6 +11,7 @@ mod postgres;
 mod support;
 
 mod access;
+mod bulk;
 mod cluster;
 mod clusterings;
 mod population;

@@ -11,7 +11,7 @@
 //! | `Item` | the component of this name |
 //! | `"model"` | this text |
 //! | `A \| B` | one of both |
-//! | `A[]`, `[A, B]` | a list; a list of exactly these |
+//! | `A[]`, `[A, B]` | a list; a list of this length, whose elements are any of these |
 //! | `{a: A, b?: B, *: C}` | an object; `b` may be absent, and all other fields are `C` |
 
 use serde_json::{Map, Number, Value, json};
@@ -90,7 +90,9 @@ impl<'a> Reader<'a> {
                 all.push(self.union()?);
             }
             self.must("]")?;
-            return Ok(json!({"type": "array", "prefixItems": all, "minItems": all.len(), "maxItems": all.len()}));
+            let length = all.len();
+            all.dedup();
+            return Ok(json!({"type": "array", "items": united(all), "minItems": length, "maxItems": length}));
         }
         if self.take("(") {
             let found = self.union()?;
@@ -215,7 +217,7 @@ mod tests {
             (
                 "[integer, number]",
                 json!({
-                    "type": "array", "prefixItems": [{"type": "integer"}, {"type": "number"}],
+                    "type": "array", "items": {"anyOf": [{"type": "integer"}, {"type": "number"}]},
                     "minItems": 2, "maxItems": 2,
                 }),
             ),

@@ -15,6 +15,7 @@ use crate::protocol::server::WireItem;
 
 use super::super::rest::access::{KeyView, TokenInput, TokenView};
 use super::super::rest::batch::Outcome;
+use super::super::rest::bulk::{DeletionInput, FollowInput, UserInput};
 use super::super::rest::clusterings::NameInput;
 use super::super::rest::interactions::{InteractionInput, InteractionView};
 use super::super::rest::items::{ItemInput, ItemView};
@@ -158,6 +159,9 @@ pub(super) fn components(faults: &mut Vec<String>) -> Map<String, Value> {
     of::<StatedTime>(&mut read);
     of::<InteractionInput>(&mut read);
     of::<PersonInput>(&mut read);
+    of::<UserInput>(&mut read);
+    of::<FollowInput>(&mut read);
+    of::<DeletionInput>(&mut read);
     of::<TopicsInput>(&mut read);
     of::<LabelInput>(&mut read);
     of::<NameInput>(&mut read);

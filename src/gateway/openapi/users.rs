@@ -13,10 +13,26 @@ pub(super) fn operations() -> Vec<Operation> {
         route("GET", "/v1/users", "listUsers", Who::Service, "Lists users whose key or name starts with a prefix.")
             .query("prefix", "string", "The prefix; ASCII letters match in either case.")
             .limit("integer(1..1000) = 100")
+            .query("after", "Key", "`next` of the page before.")
             .query("cluster", "integer(0..4294967295)", "Only members of this cluster of the last fit.")
             .query("clustering", "Key = default", "The clustering of `cluster`.")
-            .answer(200, "{users: User[]}", "Users by key.")
+            .answer(200, "{users: User[], next: Key | null}", "A page by key; `next` is null on the last one.")
             .fails(&[Code::UnknownClustering]),
+        route("POST", "/v1/users", "putUsers", Who::Own, "Creates or changes users of a list.")
+            .more("Each part has its own result: a refused part does not affect the others.")
+            .body("UserInput[](..10000)", r#"[{"id": "ada", "name": "Ada"}, {"id": "grace"}]"#)
+            .body_of("application/x-ndjson", "string", "{\"id\":\"ada\"}\n")
+            .answer(200, "Results", "One result per part."),
+        route("POST", "/v1/follows", "putFollows", Who::Own, "Follows and unfollows users of a list.")
+            .more("Each part has its own result. A resend with an id is harmless.")
+            .body("FollowInput[](..10000)", r#"[{"user": "ada", "whom": "grace", "id": "ada-19"}]"#)
+            .body_of("application/x-ndjson", "string", "{\"user\":\"ada\",\"whom\":\"grace\"}\n")
+            .answer(200, "Results", "One result per part."),
+        route("POST", "/v1/deletions", "deleteAll", Who::Own, "Deletes the items and erases the users of a list.")
+            .more("Each part has its own result. Items need a service token.")
+            .body("DeletionInput[](..10000)", r#"[{"item": "river-cam"}, {"user": "ada"}]"#)
+            .body_of("application/x-ndjson", "string", "{\"item\":\"river-cam\"}\n")
+            .answer(200, "Results", "One result per part."),
         route("GET", "/v1/users/{id}", "readUser", Who::Own, "Reads a user.")
             .tagged()
             .answer(200, "User", "The user, with the users whom they follow as `friends`.")
@@ -58,11 +74,12 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .query("ranking", RANKING, "The ranking.")
         .limit("integer(1..100) = 30")
+        .query("after", "integer(0..1000) = 0", "Number of items that the client has: `next` of the page before.")
         .query("explain", "boolean = false", "Adds `why` to each item.")
         .answer(
             200,
             r#"{user: Key, version: integer, epoch: integer, ranking: "flat" | "topics" | "model" | "tower",
-                    items: WireItem[], model_version?: integer}"#,
+                    items: WireItem[], next: integer | null, model_version?: integer}"#,
             "The feed, the best item first.",
         )
         .fails(&[Code::UnknownUser]),

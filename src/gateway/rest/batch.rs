@@ -33,19 +33,26 @@ pub enum Outcome {
         /// The sequence number of the event in the user's journal, from 1.
         seq: Seq,
     },
-    /// The item is new and durable.
+    /// The item or user is new and durable.
     Created {
-        /// The key of the item.
+        /// The key of the item or user.
         id: Key,
-        /// The revision of the item.
-        revision: u32,
+        /// The revision of the item; users have none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        revision: Option<u32>,
     },
-    /// The item was replaced or changed, and is durable.
+    /// The item or user was replaced or changed, and is durable.
     Changed {
-        /// The key of the item.
+        /// The key of the item or user.
         id: Key,
-        /// The revision of the item.
-        revision: u32,
+        /// The revision of the item; users have none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        revision: Option<u32>,
+    },
+    /// The item is deleted, or the user erased.
+    Deleted {
+        /// The key of the item or user.
+        id: Key,
     },
     /// The part was refused and changed no state.
     Refused {
@@ -179,7 +186,7 @@ mod tests {
         let id = || Key::new("e1").unwrap();
         for (outcome, expected) in [
             (Outcome::Accepted { id: id(), seq: Seq(7) }, json!({"status": "accepted", "id": "e1", "seq": 7})),
-            (Outcome::Created { id: id(), revision: 1 }, json!({"status": "created", "id": "e1", "revision": 1})),
+            (Outcome::Created { id: id(), revision: Some(1) }, json!({"status": "created", "id": "e1", "revision": 1})),
             (
                 Outcome::refused(Some(id()), Refusal::field(Code::UnknownItem, "item", "no")),
                 json!({"status": "refused", "id": "e1",

@@ -11,32 +11,41 @@ use crate::domain::ids::{Key, ModelVersion};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::WireItem;
-use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
+use crate::protocol::{AFTER_MAX, LIMIT_DEFAULT, LIMIT_MAX};
 
+use super::super::checks;
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::list::found;
 
-/// `GET /v1/users/{id}/feed?ranking=&limit=&explain=`.
+/// `GET /v1/users/{id}/feed?ranking=&limit=&after=&explain=`: the feed from position `after` on.
 ///
 /// # Errors
 /// `unknown_user`, or a refusal with the name of the parameter.
 pub async fn feed(request: AuthedRequest) -> HttpResult {
-    let query = request.query(&["ranking", "limit", "explain"])?;
+    let query = request.query(&["ranking", "limit", "after", "explain"])?;
+    let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
+    let after = checks::at_most("after", query.number("after")?.unwrap_or(0), AFTER_MAX)?;
     let settings = SessionSettings {
         ranking: query.ranking()?,
-        limit: query.limit(LIMIT_DEFAULT, LIMIT_MAX)?,
+        limit: after + limit,
         explain: query.flag("explain")?,
         timing: false,
     };
     let who = request.person()?;
     let feed = request.server().feed(who.id, settings).await?;
+    let mut items = request.server().wire_items(&feed);
+    let upto = after + limit;
+    // A full page may have a next one, which is empty at worst.
+    let next = (items.len() >= upto as usize && upto <= AFTER_MAX).then_some(upto);
+    items.drain(..items.len().min(after as usize));
     let mut body = json!({
         "user": who.key,
         "version": feed.version,
         "epoch": feed.epoch,
         "ranking": feed.ranking,
-        "items": request.server().wire_items(&feed),
+        "items": items,
+        "next": next,
     });
     name(&mut body, "model_version", feed.model);
     found(&body)

@@ -189,9 +189,7 @@ impl InteractionView {
 
 async fn one(request: &AuthedRequest, body: &[u8]) -> HttpResult {
     let mut posted: InteractionInput = body::parse(body)?;
-    if posted.id.is_none() {
-        posted.id = Some(request.event_id()?);
-    }
+    posted.id = Some(request.event_id(posted.id)?);
     let (id, acted) = act(request, posted).await;
     found(&json!({"id": id, "status": "accepted", "seq": acted?}))
 }

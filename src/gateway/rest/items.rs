@@ -216,8 +216,8 @@ async fn write_chunk(request: &AuthedRequest, parts: &[Bytes], turn: &mut Worker
 
 fn outcome(key: Option<Key>, written: Result<ItemWritten, Refusal>) -> Outcome {
     match written {
-        Ok(ItemWritten { key, revision, created: true, .. }) => Outcome::Created { id: key, revision },
-        Ok(ItemWritten { key, revision, .. }) => Outcome::Changed { id: key, revision },
+        Ok(ItemWritten { key, revision, created: true, .. }) => Outcome::Created { id: key, revision: Some(revision) },
+        Ok(ItemWritten { key, revision, .. }) => Outcome::Changed { id: key, revision: Some(revision) },
         Err(refusal) => Outcome::refused(key, refusal),
     }
 }

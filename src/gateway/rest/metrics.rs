@@ -53,11 +53,16 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     };
     let bytes = body::json_batch_within(request.incoming(), payload, MEASUREMENTS_BYTES_MAX).await?;
     let is_list = body::is_array(&bytes);
-    let parts: Vec<UniqueMap<String, Value>> =
+    let mut parts: Vec<UniqueMap<String, Value>> =
         if is_list { body::parse::<Measurements>(&bytes)?.0 } else { vec![body::parse(&bytes)?] };
     if parts.len() > MEASUREMENTS_MAX {
         let message = format!("must be at most {MEASUREMENTS_MAX} measurements, are more");
         return Err(Refusal::new(Code::OutOfRange, message).into());
+    }
+    if let Some(key) = request.idempotency_key()?.filter(|_| !is_list) {
+        for UniqueMap(part) in &mut parts {
+            part.entry("id".into()).or_insert_with(|| json!(key));
+        }
     }
     let world = request.server().world();
     let declared = &world.settings().metrics;

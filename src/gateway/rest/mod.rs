@@ -21,6 +21,7 @@ pub mod recommend;
 pub mod interactions;
 pub mod undo;
 pub mod rights;
+pub mod bulk;
 pub mod similar;
 pub mod search;
 pub mod models;
@@ -48,7 +49,9 @@ routes! {
     "/post/recommendations" => GET feeds::recommendations;
     "/post/{id}/feed" => GET interactions::with_item;
     "/post/{id:.+}" => GET items::item;
-    "/v1/users" => GET people::list;
+    "/v1/users" => GET people::list, POST bulk::users;
+    "/v1/follows" => POST bulk::follows;
+    "/v1/deletions" => POST bulk::deletions;
     "/v1/users/{id}" => GET people::person, PUT people::put, DELETE rights::erase;
     "/v1/users/{id}/export" => GET rights::export;
     "/v1/users/{id}/hidden" => GET undo::hidden;

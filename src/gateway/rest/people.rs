@@ -66,9 +66,9 @@ pub(super) fn view<'a>(person: &'a Person, clusters: Option<&Clustering>) -> imp
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PersonInput {
-    name: Option<String>,
+    pub(super) name: Option<String>,
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
-    attributes: Option<ObjectText>,
+    pub(super) attributes: Option<ObjectText>,
 }
 
 /// `GET /user/{id}`, `GET /v1/users/{id}`: the user with their friends, the users whom they follow.
@@ -86,26 +86,31 @@ pub async fn person(request: AuthedRequest) -> HttpResult {
     found_or_unchanged(&request, &view)
 }
 
-/// `GET /v1/users?prefix=&limit=&cluster=&clustering=`.
+/// `GET /v1/users?prefix=&limit=&after=&cluster=&clustering=`: users by key; `next` is the `after` of the next page.
 ///
 /// # Errors
 /// `forbidden` for a user token.
 pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
-    let query = request.query(&["prefix", "limit", "cluster", "clustering"])?;
+    let query = request.query(&["prefix", "limit", "after", "cluster", "clustering"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let (asked, clusters) = (clusters::asked(&request, &query)?, request.server().clusters());
     let (server, prefix) = (request.server().clone(), query.text("prefix").unwrap_or_default().to_owned());
+    let after = query.key("after")?;
+    // One user beyond the page tells whether a next page exists.
     let chosen = move || match asked {
-        None => server.people().list(&prefix, limit, |_| true),
+        None => server.people().list_after(after, &prefix, limit + 1, |_| true),
         Some((group, clusters)) => {
             let members: BTreeSet<UserId> = clusters.in_group(group).collect();
-            server.people().list(&prefix, limit, |id| members.contains(&id))
+            server.people().list_after(after, &prefix, limit + 1, |id| members.contains(&id))
         }
     };
-    let people = request.scan(chosen).await?;
+    let mut people = request.scan(chosen).await?;
+    let has_more = people.len() > limit;
+    people.truncate(limit);
+    let next = people.last().filter(|_| has_more).map(|person| person.key.clone());
     let write = move |person: Arc<Person>| serde_json::to_vec(&PersonView::new(&person, clusters.as_deref())).ok();
-    listed(&request, "users", people.into_iter(), |_| 0, write, fields([])).await
+    listed(&request, "users", people.into_iter(), |_| 0, write, fields([("next", json!(next))])).await
 }
 
 /// `PUT /v1/users/{id}`: creates a user (201) or changes one (200). The body is optional.
@@ -116,15 +121,28 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let key = request.key("id")?;
     request.subject().may_act_as(&key)?;
     let face: PersonInput = body::json_or_nothing(request.incoming(), payload).await?;
+    let (created, person) = put_one(&request, &key, face).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(HttpResponse::build(status).json(PersonView::new(&person, request.server().clusters().as_deref())))
+}
+
+/// Creates or changes a user. True for a new one.
+///
+/// # Errors
+/// `forbidden`; `bad_field` or `out_of_range` for `name` or `attributes`.
+pub(super) async fn put_one(
+    request: &AuthedRequest,
+    key: &Key,
+    face: PersonInput,
+) -> Result<(bool, Arc<Person>), Problem> {
+    request.subject().may_act_as(key)?;
     let name = face.name.map(name).transpose()?;
     let attributes = face.attributes.map(|ObjectText(text)| checks::attributes(text)).transpose()?;
     // Checks the token again: if it was revoked with its user while the body arrived, it must not create the user anew.
     request.still_admitted()?;
     let created = write(request.server(), key.clone(), name, attributes).await?;
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let id = checks::person(request.server().people(), &key, "id")?;
-    Ok(HttpResponse::build(status)
-        .json(PersonView::new(&*known(&request, id)?, request.server().clusters().as_deref())))
+    let id = checks::person(request.server().people(), key, "id")?;
+    Ok((created, known(request, id)?))
 }
 
 /// Creates (true) or changes (false) a user, and measures the attributes that are declared metrics. `None` leaves a property
@@ -170,7 +188,7 @@ async fn graph(request: AuthedRequest, event: fn(Key, UserId, Millis) -> UserEve
     let who = request.person()?;
     let server = request.server();
     let whom = checks::followee(server.people(), who.id, &request.key("whom")?, "whom")?;
-    let id = request.event_id()?;
+    let id = request.event_id(None)?;
     let seq = server.act(who.id, event(id.clone(), whom, server.clock().now())).await?;
     found(&json!({"id": id, "seq": seq}))
 }

@@ -25,7 +25,7 @@ use crate::engine::world::World;
 use crate::protocol::refusal::Refusal;
 
 use super::super::busy;
-use super::super::errors::HttpResult;
+use super::super::errors::{HttpResult, Problem};
 use super::super::request::{AuthedRequest, NamedPerson};
 use super::pieces::{self, PieceWriter, ReaderError};
 use super::{clusters, metrics};
@@ -160,14 +160,21 @@ async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), ExportE
 /// `unknown_user`, or `busy` while another request erases the user.
 pub async fn erase(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
-    let key = request.key("id")?;
+    erase_one(&request, request.key("id")?, "id").await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Erases the user of this key, whom `field` of the request names.
+///
+/// # Errors
+/// `forbidden`, `unknown_user`, or `busy` while another request erases the user.
+pub(super) async fn erase_one(request: &AuthedRequest, key: Key, field: &str) -> Result<(), Problem> {
     request.subject().may_act_as(&key)?;
     if request.server().people().is_being_erased(key.as_str()) {
         return Err(Refusal::busy(500).into());
     }
-    let who = request.named(key, "id")?;
-    erase_person(&request, who).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let who = request.named(key, field)?;
+    Ok(erase_person(request, who).await?)
 }
 
 /// Erases a user, and refuses the user's tokens from now on.

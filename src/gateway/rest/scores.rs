@@ -72,7 +72,7 @@ pub(crate) async fn set_topics(request: AuthedRequest, payload: web::Payload) ->
     let who = request.person()?;
     let TopicsInput { topics, id } = body::json(request.incoming(), payload).await?;
     let weights = checks::topic_weights(&request.server().world(), &topics.0)?;
-    let id = id.map_or_else(|| request.event_id(), Ok)?;
+    let id = request.event_id(id)?;
     let at = request.server().clock().now();
     request.server().act(who.id, UserEvent::TopicsSet { id, weights, at }).await?;
     glass_box(&request, &who).await
@@ -235,7 +235,7 @@ async fn judgement(request: &AuthedRequest, who: &NamedPerson, item: ItemId) -> 
 
 async fn learn(request: &AuthedRequest, who: &NamedPerson, item: ItemId, input: LabelInput) -> Result<Seq, Problem> {
     let LabelInput { label, id } = input;
-    let id = id.map_or_else(|| request.event_id(), Ok)?;
+    let id = request.event_id(id)?;
     let kind = match label {
         Label::Accepted => Kind::Accept,
         Label::Rejected => Kind::Reject,

@@ -84,6 +84,10 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/decay", "GET", "/v1/decay", Known(200)),
         row("/v1/graph", "GET", "/v1/graph?limit=5", Service(200)),
         row("/v1/users", "GET", "/v1/users", Service(200)),
+        // A list is authorised part by part; `tests/server/bulk.rs` asks as each kind of caller.
+        with("/v1/users", "POST", "/v1/users", json!([]), Known(200)),
+        with("/v1/follows", "POST", "/v1/follows", json!([]), Known(200)),
+        with("/v1/deletions", "POST", "/v1/deletions", json!([]), Known(200)),
         row("/v1/users/{id}", "GET", "/v1/users/ada", Own(200)),
         with("/v1/users/{id}", "PUT", "/v1/users/ada", json!({"name": "Ada"}), Own(200)),
         row("/v1/users/{id}/export", "GET", "/v1/users/ada/export", Own(200)),
