@@ -3,6 +3,8 @@
 
 #[path = "../support/examples.rs"]
 mod examples;
+#[path = "../support/schema.rs"]
+mod schema;
 
 mod map;
 mod openapi;

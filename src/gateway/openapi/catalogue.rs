@@ -70,6 +70,14 @@ pub(super) fn operations() -> Vec<Operation> {
             "The highest score first.",
         )
         .fails(&[Code::UnknownItem]),
+        route("GET", "/v1/search", "searchItems", Who::Known, "Finds items by the words of their texts.")
+            .query_must("q", "string(..256)", "The words.", "river")
+            .query("topic", "Key", "Only items of this topic.")
+            .query("author", "Key", "Only items of this author.")
+            .query("available", "boolean = false", "Only items that are available now.")
+            .limit("integer(1..100) = 30")
+            .query("after", "integer(0..1000) = 0", "`next` of the page before.")
+            .answer(200, "{items: FoundItem[], next: integer | null}", "A page, the most relevant item first."),
         route("GET", "/v1/topics", "listTopics", Who::Known, "Lists topics by key, with the number of their items.")
             .limit("integer(1..1000) = 100")
             .query("after", "Key", "`next` of the page before.")

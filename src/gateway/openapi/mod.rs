@@ -1,7 +1,8 @@
 //! The documents of the interface, built from the code: OpenAPI 3.1 for REST, AsyncAPI 3.0 for the socket.
 //!
 //! Invariant: each registered route has one description and each description its route; `tests/house/openapi.rs` names
-//! the difference. The documents hold no data, so they need no token.
+//! the difference. The documents hold no data, so they need no token. Deliberately absent: the routes below `/api`, which
+//! follow the interface of Gorse.
 //!
 //! A new route needs one entry in [`catalogue`], [`users`] or [`operators`], with its method and its path as in the table of
 //! routes:

@@ -334,6 +334,7 @@ fn path_param(path: &str, name: &str) -> (&'static str, &'static str, Value) {
     match name {
         "id" if path.contains("items") || path.contains("post") => ("Key", "Key of the item.", json!("river-cam")),
         "item" => ("Key", "Key of the item.", json!("river-cam")),
+        "event" => ("Key", "Id of the event.", json!("ada-17")),
         "whom" => ("Key", "Key of the followed user.", json!("grace")),
         "version" => ("integer(0..9223372036854775807)", "Number of the model.", json!(1)),
         "cluster" => ("integer(0..4294967295)", "Number of the cluster.", json!(0)),

@@ -194,6 +194,31 @@ pub(super) fn models() -> Vec<Operation> {
         route("GET", "/v1/models/{version}", "readModel", Who::Service, "Reads one stored model.")
             .answer(200, "TowerModel", "The model.")
             .fails(&[Code::UnknownModel]),
+        route(
+            "GET",
+            "/v1/models/{version}/download",
+            "downloadModel",
+            Who::Service,
+            "Reads the checkpoint of a stored model.",
+        )
+        .tagged()
+        .answer_of(200, "application/octet-stream", "string", "The checkpoint as it was uploaded.")
+        .fails(&[Code::UnknownModel]),
+        route(
+            "GET",
+            "/v1/models/{version}/embeddings",
+            "exportEmbeddings",
+            Who::Service,
+            "Reads vectors of the served model.",
+        )
+        .more("The `Link` header has the next page.")
+        .query_must("of", r#""items" | "users""#, "Whose vectors.", "items")
+        .query("format", r#""csv" | "ndjson" = csv"#, "The form of the answer.")
+        .limit("integer(1..10000) = 1000")
+        .query("after", "integer(0..4294967295)", "The `after` of the page before's `Link`.")
+        .answer_of(200, "text/csv; charset=utf-8", "string", "Vectors in order of creation.")
+        .answer_of(200, "application/x-ndjson", "string", "Vectors in order of creation.")
+        .fails(&[Code::UnknownModel, Code::Conflict]),
         route("POST", "/v1/models/{version}/publish", "publishModel", Who::Service, "Publishes a stored model.")
             .answer(200, "{version: integer, incomplete_items?: IncompleteItems}", "The model serves.")
             .fails(&[Code::UnknownModel, Code::UnfitModel]),
@@ -295,7 +320,19 @@ pub(super) fn server() -> Vec<Operation> {
             .fails(&[Code::BadFrame, Code::BadField, Code::Forbidden, Code::Busy]),
         page("/", "readIndexPage", "Shows the feed page."),
         page("/admin", "readAdminPage", "Shows the page for operators."),
+        page("/examples/pages", "readSamplePage", "Shows a sample site that measures its visitor."),
         page("/docs", "readDocsPage", "Shows a page to try out the routes of this document."),
+        route(
+            "GET",
+            "/clients/javascript/src/{path:.*}",
+            "readClientFile",
+            Who::Open,
+            "Reads a file of the JavaScript client.",
+        )
+        .path_example("path", "index.js")
+        .answer_of(200, "*/*", "string", "The file.")
+        .answer(304, "", "Unchanged since the given `ETag`.")
+        .fails(&[Code::UnknownRoute]),
         route("GET", "/static/{path:.*}", "readFile", Who::Open, "Reads a file of the pages.")
             .answer_of(200, "*/*", "string", "The file.")
             .answer(304, "", "Unchanged since the given `ETag`.")

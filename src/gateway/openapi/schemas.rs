@@ -21,8 +21,11 @@ use super::super::rest::interactions::{InteractionInput, InteractionView};
 use super::super::rest::items::{ItemInput, ItemView};
 use super::super::rest::people::PersonInput;
 use super::super::rest::popular::PopularItem;
+use super::super::rest::recommend::RecommendInput;
 use super::super::rest::scores::{LabelInput, TopicsInput};
-use super::super::rest::similar::SimilarItem;
+use super::super::rest::search::FoundItem;
+use super::super::rest::similar::{SimilarItem, SimilarPeopleAnswer};
+use super::super::rest::undo::StandingView;
 use super::notation;
 
 /// Schemas by name, in the notation of [`notation`], for shapes without a type of their own.
@@ -34,6 +37,12 @@ const WRITTEN: &[(&str, &str)] = &[
     ("Accepted", r#"{id: Key, status: "accepted", seq: integer}"#),
     ("Written", "{id: Key, revision: integer}"),
     ("Results", "{results: PartResult[]}"),
+    (
+        "RecommendedItem",
+        "{item: Key, author?: Key, topic?: Key, text: string, at: Time, available_until?: Time, expected_until?: Time, \
+         live?: boolean, score: number, likely?: number, position: integer, why?: ScorePart[]}",
+    ),
+    ("ScorePart", "{amount: number, expert?: string, boost?: object}"),
     ("ClusterPlace", "{id: integer | null, nearest: integer, probability: number, outlier: number} | null"),
     ("User", "{id: Key, name?: string, attributes?: object, created: Time, cluster: ClusterPlace, friends?: Key[]}"),
     ("DecaySettings", r#"{curve: "exact" | "euler", rate: number, horizon_ms: integer}"#),
@@ -112,7 +121,7 @@ const WRITTEN: &[(&str, &str)] = &[
     (
         "Clustering",
         "{name: string, settings: ClusterSettings, revision: integer, changed_at: Time | null, counter: integer, \
-         threshold: integer, next: Time | null, \
+         threshold: integer, next: Time | null, requested: boolean, \
          under_way: {epoch: integer, began_at: Time, starts_done: integer, starts: integer} | null, \
          refused: string | null, epoch: integer | null, fitted_at: Time | null, clusters: integer | null, \
          people: integer | null, outliers: integer | null, seconds: number | null, maximum_binds: boolean | null, \
@@ -163,6 +172,7 @@ pub(super) fn components(faults: &mut Vec<String>) -> Map<String, Value> {
     of::<FollowInput>(&mut read);
     of::<DeletionInput>(&mut read);
     of::<TopicsInput>(&mut read);
+    of::<RecommendInput>(&mut read);
     of::<LabelInput>(&mut read);
     of::<NameInput>(&mut read);
     of::<TokenInput>(&mut read);
@@ -175,6 +185,9 @@ pub(super) fn components(faults: &mut Vec<String>) -> Map<String, Value> {
     of::<PopularItem<'_>>(&mut written);
     of::<SimilarItem<'_>>(&mut written);
     of::<InteractionView>(&mut written);
+    of::<FoundItem<'_>>(&mut written);
+    of::<SimilarPeopleAnswer>(&mut written);
+    of::<StandingView>(&mut written);
     of::<Outcome>(&mut written);
     of::<TokenView<'_>>(&mut written);
     of::<KeyView>(&mut written);

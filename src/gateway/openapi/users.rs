@@ -144,6 +144,43 @@ pub(super) fn operations() -> Vec<Operation> {
         .query("compat", r#""list""#, "Answers a bare list of rows.")
         .answer(200, INTERACTIONS, "The newest first.")
         .fails(&[Code::UnknownItem]),
+        route(
+            "DELETE",
+            "/v1/users/{id}/interactions/{event:.+}",
+            "undoInteraction",
+            Who::Own,
+            "Cancels an interaction, as if the user had never acted.",
+        )
+        .idempotent()
+        .answer(200, "{id: Key, event: Key, seq: integer}", "The undo is durable.")
+        .fails(&[Code::UnknownUser, Code::UnknownEvent, Code::Conflict]),
+        standing("/v1/users/{id}/hidden", "listHiddenItems", "Lists items that are not shown to the user again."),
+        standing("/v1/users/{id}/liked", "listLikedItems", "Lists items that the user likes."),
+        route(
+            "GET",
+            "/v1/users/{id}/similar",
+            "listSimilarUsers",
+            Who::Service,
+            "Lists active users who resemble a user.",
+        )
+        .query("by", r#""visits" | "topics" | "both" = both"#, "The measure of similarity.")
+        .limit("integer(1..100) = 30")
+        .answer(200, "SimilarPeopleAnswer", "The best first.")
+        .fails(&[Code::UnknownUser]),
+        route("POST", "/v1/recommend", "recommendItems", Who::Known, "Ranks items for a user or an unknown session.")
+            .more("With `user` it needs a token of that user, or a service token.")
+            .body(
+                "RecommendInput",
+                r#"{"items": ["river-cam"], "limit": 10, "exclude": ["weir-cam"], "filters": {"topic": "rivers"}}"#,
+            )
+            .optional_body()
+            .answer(
+                200,
+                r#"{user: Key | null, epoch: integer, ranking: "flat" | "topics" | "model" | "tower",
+                    model_version?: integer, items: RecommendedItem[]}"#,
+                "The best item first.",
+            )
+            .fails(&[Code::Forbidden, Code::UnknownUser, Code::UnknownItem, Code::UnknownModel]),
         route("GET", "/v1/users/{id}/model", "readUserModel", Who::Own, "Reads the learned state of a user.")
             .answer(200, "UserModel", "Topic weights, experts and the quality of the predictions.")
             .fails(&[Code::UnknownUser]),
@@ -230,6 +267,19 @@ pub(super) fn operations() -> Vec<Operation> {
         .answer(200, "ScoreWithCurves", "The page, or JSON.")
         .fails(&[Code::UnknownUser, Code::Unauthorized, Code::Forbidden, Code::Busy]),
     ]
+}
+
+/// A list of items by what a user did with them.
+fn standing(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    route("GET", path, id, Who::Own, summary)
+        .limit("integer(1..1000) = 100")
+        .query("after", "integer(0..4294967295)", "`next` of the page before.")
+        .answer(
+            200,
+            "{items: StandingView[], next?: integer}",
+            "A page, the last one first; the last page has no `next`.",
+        )
+        .fails(&[Code::UnknownUser])
 }
 
 const EXPAND: &str = r#""user" | "post" | "user,post" | "post,user""#;

@@ -4,9 +4,11 @@
 //! Invariant: a request changes nothing. A user token recommends for its own user or for unknown ones. Deliberately absent:
 //! pushing updates, which feeds of sockets have.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use actix_web::web;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,7 @@ use crate::actors::server::{Boost, Factors, RankRequest, RecommendRequest, Recom
 use crate::domain::feeds::{Expert, Ranking};
 use crate::domain::ids::{Epoch, Key, ModelVersion};
 use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::stated_time::{self, StatedTime};
 use crate::domain::time::Millis;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -39,24 +42,28 @@ const BOOSTS_MAX: usize = 16;
 const FACTOR_MAX: f32 = 1_000.0;
 
 /// The body of `POST /v1/recommend`. All fields are optional.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct RecommendInput {
+pub(crate) struct RecommendInput {
     /// The user whose learned state ranks; an unknown user without it.
     user: Option<Key>,
     /// Interactions of the session, at most 100. They are learned for this answer only, after those of `user`.
+    #[schemars(with = "Option<Vec<SessionItem>>", length(max = 100))]
     items: Option<BoundedList<SessionItem, ITEMS_MAX>>,
     /// Number of items in the answer, 1 to 100; 30 by default.
+    #[schemars(range(min = 1, max = 100))]
     limit: Option<u32>,
     /// The ranking; `model` by default.
     ranking: Option<Ranking>,
     /// Whether each item has `why`.
     explain: Option<bool>,
     /// Keys of items that are left out, at most 1,000. Unknown keys are ignored.
+    #[schemars(with = "Option<Vec<Key>>", length(max = 1000))]
     exclude: Option<BoundedList<Key, EXCLUDED_MAX>>,
     /// Conditions that each item has to meet.
     filters: Option<FiltersInput>,
     /// Business boosts, at most 16. Needs the ranking `model` or `tower`.
+    #[schemars(with = "Option<Vec<BoostInput>>", length(max = 16))]
     boosts: Option<BoundedList<BoostInput, BOOSTS_MAX>>,
     /// Factors of the experts' shares, 0 to 1,000; 1 by default. Needs the ranking `model`.
     signals: Option<BTreeMap<Expert, f32>>,
@@ -72,7 +79,7 @@ struct SessionItem {
 }
 
 /// Conditions of `filters`, all of which an item has to meet.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct FiltersInput {
     /// A topic of the item, main or further.
@@ -82,15 +89,21 @@ struct FiltersInput {
     /// An attribute of the item.
     attribute: Option<AttributeInput>,
     /// Earliest creation time, inclusive.
+    #[serde(deserialize_with = "stated_time::optional")]
+    #[schemars(with = "Option<StatedTime>")]
     created_after: Option<Millis>,
     /// Latest creation time, inclusive.
+    #[serde(deserialize_with = "stated_time::optional")]
+    #[schemars(with = "Option<StatedTime>")]
     created_before: Option<Millis>,
     /// Instant at which the item has to be available, now or later; now by default.
+    #[serde(deserialize_with = "stated_time::optional")]
+    #[schemars(with = "Option<StatedTime>")]
     available_at: Option<Millis>,
 }
 
 /// An attribute with a value: equal to the item's, or one of its list.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AttributeInput {
     /// The name in the item's `attributes`.
@@ -100,7 +113,7 @@ struct AttributeInput {
 }
 
 /// A boost of the items of one topic, author or attribute, or of one item: exactly one of them is given.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct BoostInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +167,30 @@ enum Part {
     },
 }
 
+impl JsonSchema for SessionItem {
+    fn schema_name() -> Cow<'static, str> {
+        "SessionItem".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let key = generator.subschema_for::<Key>();
+        json_schema!({
+            "description": "An interaction of a session. The key of an item alone stands for a click.",
+            "anyOf": [key, {
+                "type": "object",
+                "properties": {
+                    "item": key,
+                    "kind": generator.subschema_for::<Option<Kind>>(),
+                    "dwell_ms": generator.subschema_for::<Option<u32>>(),
+                    "at": generator.subschema_for::<Option<StatedTime>>(),
+                },
+                "required": ["item"],
+                "additionalProperties": false,
+            }],
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for SessionItem {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -164,7 +201,7 @@ impl<'de> Deserialize<'de> for SessionItem {
             kind: Option<Kind>,
             #[serde(default)]
             dwell_ms: Option<u32>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "stated_time::optional")]
             at: Option<Millis>,
         }
         struct Reader;

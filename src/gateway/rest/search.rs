@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,8 +23,8 @@ use super::items;
 use super::list::{fields, listed};
 
 /// An item of the answer.
-#[derive(Serialize)]
-struct FoundItem<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct FoundItem<'a> {
     /// The item as in `GET /v1/items/{id}`.
     #[serde(flatten)]
     item: items::ItemView<'a>,

@@ -30,8 +30,8 @@ pub(crate) struct SimilarItem<'a> {
 }
 
 /// The answer of `GET /v1/users/{id}/similar`.
-#[derive(Serialize)]
-struct SimilarPeopleAnswer {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct SimilarPeopleAnswer {
     user: Key,
     by: &'static str,
     /// Users with a score above 0, best first.
@@ -43,8 +43,8 @@ struct SimilarPeopleAnswer {
 }
 
 /// A user who resembles another one.
-#[derive(Serialize)]
-struct SimilarPerson {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct SimilarPerson {
     user: Key,
     /// The cosine, or the mean of both, by which the list is ordered.
     score: f32,

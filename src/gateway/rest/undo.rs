@@ -3,6 +3,7 @@
 //! Invariant: an answered undo is durable, and the feed of the next request is that of a user who never interacted.
 //! Deliberately absent: `unlike` and `unhide`, which are kinds of interactions.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
@@ -19,8 +20,8 @@ use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
-#[derive(Serialize)]
-struct StandingView {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct StandingView {
     item: Key,
     kind: Kind,
     at: Millis,
@@ -36,7 +37,7 @@ pub async fn undo(request: AuthedRequest) -> HttpResult {
     let (who, event) = (request.person()?, request.key("event")?);
     request.spend(who.id)?;
     let has_id = request.headers().contains_key("idempotency-key");
-    let id = if has_id { request.event_id()? } else { id_of_undo(&event)? };
+    let id = if has_id { request.event_id(None)? } else { id_of_undo(&event)? };
     let (of, cancels) = (Undo::Event(event.clone()), Vec::new());
     let at = request.server().clock().now();
     let seq = request.server().act(who.id, UserEvent::Undone { id: id.clone(), of, cancels, at }).await?;
