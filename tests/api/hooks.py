@@ -2,6 +2,8 @@
 #
 # A key has 1 to 255 bytes, while `maxLength` counts characters; so keys are generated here, known ones often.
 
+import json
+
 import schemathesis
 from hypothesis import strategies as st
 
@@ -15,3 +17,8 @@ def is_key(text):
 letters = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
 keys = st.one_of(st.sampled_from(KNOWN), st.text(letters, min_size=1, max_size=80).filter(is_key))
 schemathesis.openapi.format("key", keys)
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context, value):
+    return value if isinstance(value, bytes) else (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "replace")

@@ -22,17 +22,20 @@ pub(super) fn operations() -> Vec<Operation> {
             .more("Each part has its own result: a refused part does not affect the others.")
             .body("UserInput[](..10000)", r#"[{"id": "ada", "name": "Ada"}, {"id": "grace"}]"#)
             .body_of("application/x-ndjson", "string", "{\"id\":\"ada\"}\n")
-            .answer(200, "Results", "One result per part."),
+            .answer(200, "Results", "One result per part.")
+            .answer_of(200, "application/x-ndjson", "string", "One result per line."),
         route("POST", "/v1/follows", "putFollows", Who::Own, "Follows and unfollows users of a list.")
             .more("Each part has its own result. A resend with an id is harmless.")
             .body("FollowInput[](..10000)", r#"[{"user": "ada", "whom": "grace", "id": "ada-19"}]"#)
             .body_of("application/x-ndjson", "string", "{\"user\":\"ada\",\"whom\":\"grace\"}\n")
-            .answer(200, "Results", "One result per part."),
+            .answer(200, "Results", "One result per part.")
+            .answer_of(200, "application/x-ndjson", "string", "One result per line."),
         route("POST", "/v1/deletions", "deleteAll", Who::Own, "Deletes the items and erases the users of a list.")
             .more("Each part has its own result. Items need a service token.")
             .body("DeletionInput[](..10000)", r#"[{"item": "river-cam"}, {"user": "ada"}]"#)
             .body_of("application/x-ndjson", "string", "{\"item\":\"river-cam\"}\n")
-            .answer(200, "Results", "One result per part."),
+            .answer(200, "Results", "One result per part.")
+            .answer_of(200, "application/x-ndjson", "string", "One result per line."),
         route("GET", "/v1/users/{id}", "readUser", Who::Own, "Reads a user.")
             .tagged()
             .answer(200, "User", "The user, with the users whom they follow as `friends`.")
@@ -119,6 +122,7 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .body_of("application/x-ndjson", "string", "{\"user\":\"ada\",\"item\":\"river-cam\",\"kind\":\"like\"}\n")
         .answer(200, "Accepted | Results", "The event is durable; for a list, one result per part.")
+        .answer_of(200, "application/x-ndjson", "string", "One result per line.")
         .fails(&[Code::UnknownUser, Code::UnknownItem, Code::Unavailable, Code::Conflict]),
         route(
             "GET",
