@@ -65,7 +65,8 @@ pub(super) fn metrics() -> Vec<Operation> {
             "{metric: Key, type: string | null, mean: number | null, deviation: number | null, sigmas: number, \
                  people: {user: Key, value: number, sigmas: number}[]}",
             "The farthest first.",
-        ),
+        )
+        .fails(&[Code::UnknownMetric]),
         route(
             "GET",
             "/v1/users/{id}/metrics",
