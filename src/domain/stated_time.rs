@@ -31,7 +31,7 @@ impl StatedTime {
     #[must_use]
     pub fn parse(text: &str) -> Option<StatedTime> {
         let text = text.trim();
-        match Number::parse(text) {
+        match Number::parse_real(text) {
             Some(number) => Some(StatedTime::of_number(number)),
             None => timestamps::parse(text).map(StatedTime),
         }
@@ -67,9 +67,8 @@ impl Visitor<'_> for Reader {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<StatedTime, E> {
-        // A longer number is no time in any unit, and `parse` reads no exponents.
-        let text = (number.abs() < 1e20).then(|| number.to_string());
-        Ok(text.and_then(|text| Number::parse(&text)).map_or(StatedTime(BEYOND), StatedTime::of_number))
+        // A longer number is no time in any unit.
+        Ok(Number::parse_real(&format!("{number:e}")).map_or(StatedTime(BEYOND), StatedTime::of_number))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<StatedTime, E> {
@@ -145,6 +144,8 @@ mod tests {
             ("1710505845000000", Some(AT)),
             ("1710505845000000000", Some(AT)),
             ("5000", Some(5_000)),
+            ("1.710505845e9", Some(AT)),
+            ("-1e-7", Some(-1)),
             ("0", Some(0)),
             ("253402300799999", Some(Millis::MAX.0)),
             ("253402300800000", Some(i64::MAX)),

@@ -202,6 +202,7 @@ pub(super) fn components(faults: &mut Vec<String>) -> Map<String, Value> {
         }
     });
     for (name, schema) in typed.chain(noted.collect::<Vec<_>>()) {
+        let schema = bounded(schema);
         if found.get(&name).is_some_and(|other| *other != schema) {
             faults.push(format!("two schemas have the name {name}"));
         }
@@ -213,6 +214,28 @@ pub(super) fn components(faults: &mut Vec<String>) -> Map<String, Value> {
         json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
     );
     found
+}
+
+/// A schema with the bounds of its integers, of which the generator writes only the lower one of unsigned types.
+fn bounded(schema: Value) -> Value {
+    match schema {
+        Value::Object(fields) => {
+            let mut fields: Map<String, Value> =
+                fields.into_iter().map(|(name, inner)| (name, bounded(inner))).collect();
+            let most = match fields.get("format").and_then(Value::as_str) {
+                Some("uint16") => Some(u16::MAX.into()),
+                Some("uint32") => Some(u32::MAX.into()),
+                Some("uint64" | "uint") => Some(u64::MAX),
+                _ => None,
+            };
+            if let Some(most) = most {
+                fields.entry("maximum").or_insert_with(|| most.into());
+            }
+            Value::Object(fields)
+        }
+        Value::Array(all) => all.into_iter().map(bounded).collect(),
+        other => other,
+    }
 }
 
 /// A generator of schemas for values that the server reads.

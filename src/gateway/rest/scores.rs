@@ -32,7 +32,7 @@ use super::{clusters, metrics};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TopicsInput {
-    #[schemars(with = "BTreeMap<String, f32>")]
+    #[schemars(with = "BTreeMap<String, f32>", extend("propertyNames" = {"$ref": "#/components/schemas/Key"}))]
     topics: UniqueMap<Key, f32>,
     #[serde(default)]
     id: Option<Key>,
