@@ -1,6 +1,6 @@
 //! The description of one route, and its form in OpenAPI 3.1.
 //!
-//! Invariant: errors that follow from the form of a route (a body, a token, a key in the path) are added here, so that a
+//! Invariant: errors that follow from the form of a route are added here: those of a body, a token, a key in the path. A
 //! description names only its own. Deliberately absent: descriptions of single routes.
 
 use serde_json::{Map, Value, json};
@@ -102,7 +102,7 @@ pub(super) fn route(
 }
 
 impl Operation {
-    /// Further sentences.
+    /// Sentences behind the summary, which tell what the schemas do not.
     pub(super) fn more(mut self, text: &'static str) -> Self {
         self.more = text;
         self

@@ -10,7 +10,7 @@ use crate::protocol::client::ClientMessage;
 use crate::protocol::server::ServerMessage;
 use crate::protocol::{FRAME_BYTES_MAX, SUBPROTOCOL};
 
-/// The document.
+/// The AsyncAPI document with one message per `type` and side.
 pub(super) fn document() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
