@@ -67,12 +67,11 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
         found.push(format!("{at}: is {value}, must be {types:?}"));
         return;
     }
-    if let Some(number) = value.as_f64() {
-        if schema["minimum"].as_f64().is_some_and(|least| number < least)
-            || schema["maximum"].as_f64().is_some_and(|most| number > most)
-        {
-            found.push(format!("{at}: {number} is out of range"));
-        }
+    if let Some(number) = value.as_f64()
+        && (schema["minimum"].as_f64().is_some_and(|least| number < least)
+            || schema["maximum"].as_f64().is_some_and(|most| number > most))
+    {
+        found.push(format!("{at}: {number} is out of range"));
     }
     if let Some(list) = value.as_array() {
         let length = list.len() as u64;
