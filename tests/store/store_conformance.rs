@@ -64,6 +64,8 @@ trait Place {
     }
     fn new() -> Self;
     fn open(&self) -> Result<Arc<dyn Store>, StoreError>;
+    /// Deletes the text index, as if an earlier program had written the catalogue.
+    fn delete_text_index(&self);
     /// Cuts the bytes of this user's snapshot in half, like a torn write.
     fn tear_snapshot(&self, user: UserId);
     /// Cuts the bytes of the coordinator's snapshot at this position in half.
@@ -407,6 +409,7 @@ macro_rules! conformance {
             a_revised_text_is_found_by_its_new_words_and_a_removed_one_never,
             matches_are_ranked_filtered_and_read_page_by_page,
             of_too_many_matches_the_newest_are_ranked,
+            a_store_without_a_text_index_gets_one_when_it_opens,
             a_person_may_change_all_but_the_key,
             the_graph_follows_the_journal,
             the_newest_interactions_come_first_and_only_interactions,
@@ -488,6 +491,10 @@ impl Place for Directory {
         Ok(Arc::new(Embedded::open(&self.path())?))
     }
 
+    fn delete_text_index(&self) {
+        self.sql("DELETE FROM item_words");
+    }
+
     fn tear_snapshot(&self, user: UserId) {
         let half = "bytes = substr(bytes, 1, length(bytes) / 2)";
         self.sql(&format!("UPDATE snapshots SET {half} WHERE user_id = {}", user.0));
@@ -526,6 +533,10 @@ impl Place for Database {
     fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         let settings = PostgresSettings { connections_max: 4, ..PostgresSettings::default() };
         Ok(Arc::new(wait_for(Postgres::open(&self.url, &settings))?))
+    }
+
+    fn delete_text_index(&self) {
+        postgres::shared().sql(&self.name, "DELETE FROM item_words");
     }
 
     fn tear_snapshot(&self, user: UserId) {

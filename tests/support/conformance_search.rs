@@ -178,3 +178,18 @@ pub(super) async fn of_too_many_matches_the_newest_are_ranked(place: &impl Place
     let found = hits(&store, search).await;
     assert_eq!(found, (1..=1_000).rev().collect::<Vec<u32>>());
 }
+
+pub(super) async fn a_store_without_a_text_index_gets_one_when_it_opens(place: &impl Place) {
+    let store = place.open().unwrap();
+    let write =
+        |id: u32| Write::Item(Item { text: format!("heron {id}").into(), ..item(id, &format!("i{id}")) }.into());
+    let gone = Item { text: "heron".into(), deleted: true, ..item(9_000, "gone") };
+    store.append((0..6_000).map(write).chain([Write::Item(gone.into())]).collect()).await.unwrap();
+    drop(store);
+    place.delete_text_index();
+    let store = place.open().unwrap();
+    assert_eq!(matches(&store, "heron 5999").await, [5_999]);
+    let begins = |id: &u32| id.to_string().starts_with("171");
+    assert_eq!(matches(&store, "heron 171").await, (0..6_000).filter(begins).collect::<Vec<u32>>());
+    assert_eq!(matches(&store, "heron").await, (5_900..6_000).collect::<Vec<u32>>(), "a deleted item has no words");
+}
