@@ -207,11 +207,11 @@ fn an_acknowledged_undo_survives_kill_9() {
                 act(user, "like", round, "like");
                 act(user, "hide", 11 - round, "hide");
             }
-            act("ada", "extra", (round + 3) % 12, "hide");
+            act("ada", "extra", (round + 2) % 12, "hide");
             act("ada", "more", (round + 4) % 12, "like");
             server.rest().delete(&format!("/v1/users/ada/interactions/ada-more-{round}")).success("an undo");
             if round % 2 == 0 {
-                act("ada", "unhide", (round + 3) % 12, "unhide");
+                act("ada", "unhide", (round + 2) % 12, "unhide");
             } else {
                 server.rest().delete(&format!("/v1/users/ada/interactions/ada-extra-{round}")).success("an undo");
             }

@@ -39,6 +39,7 @@ pub(super) fn document() -> Value {
             .map(|(name, schema)| {
                 let id = format!("{side}_{name}");
                 let about = schema.get("description").cloned().unwrap_or_default();
+                let schema = with_fields(schema, &schemas);
                 messages.insert(
                     id.clone(),
                     json!({"name": name, "summary": about, "contentType": "application/json", "payload": schema}),
@@ -74,6 +75,22 @@ pub(super) fn document() -> Value {
         },
         "components": {"messages": messages, "schemas": schemas},
     })
+}
+
+/// A variant with the fields of the definition that it refers to: its `type` stands beside them.
+fn with_fields(variant: Value, schemas: &Map<String, Value>) -> Value {
+    let target = variant["$ref"].as_str().and_then(|path| schemas.get(path.rsplit('/').next()?)).cloned();
+    let Some(Value::Object(mut whole)) = target else { return variant };
+    for part in ["properties", "required"] {
+        match (&variant[part], whole.get_mut(part)) {
+            (Value::Object(own), Some(Value::Object(all))) => all.extend(own.clone()),
+            (Value::Array(own), Some(Value::Array(all))) => all.extend(own.iter().cloned()),
+            (own, None) if !own.is_null() => drop(whole.insert(part.into(), own.clone())),
+            _ => {}
+        }
+    }
+    whole.insert("description".into(), variant["description"].clone());
+    Value::Object(whole)
 }
 
 fn definitions(generator: &mut SchemaGenerator) -> Map<String, Value> {

@@ -59,12 +59,14 @@ fn yes() -> bool {
 
 /// A deletion of a list: one item or one user.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub(crate) enum DeletionInput {
-    /// The key of an item.
-    Item(Key),
-    /// The key of a user.
-    User(Key),
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeletionInput {
+    /// The key of the item; absent for a user.
+    #[serde(default)]
+    item: Option<Key>,
+    /// The key of the user; absent for an item.
+    #[serde(default)]
+    user: Option<Key>,
 }
 
 /// `POST /v1/users`: creates or changes users.
@@ -117,9 +119,13 @@ async fn follow(request: &AuthedRequest, part: FollowInput, id: Key) -> Result<S
 /// A refusal of the whole list; else one result per part.
 pub async fn deletions(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     each(request, payload, |request, part: DeletionInput| async move {
-        let (id, done) = match part {
-            DeletionInput::Item(key) => (key.clone(), delete_item(&request, &key).await),
-            DeletionInput::User(key) => (key.clone(), rights::erase_one(&request, key, "user").await),
+        let (id, done) = match (part.item, part.user) {
+            (Some(key), None) => (key.clone(), delete_item(&request, &key).await),
+            (None, Some(key)) => (key.clone(), rights::erase_one(&request, key, "user").await),
+            (item, _) => {
+                let refusal = Refusal::field(Code::BadField, "item", "give either an item or a user");
+                return Outcome::refused(item, refusal);
+            }
         };
         match done {
             Ok(()) => Outcome::Deleted { id },
