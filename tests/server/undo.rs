@@ -71,7 +71,7 @@ fn both_tabs_show_an_undo_at_once() {
             for screen in [&mut tab, &mut other] {
                 screen.wait("item-3 to go", |client| !client.shows("item-3")).await;
             }
-            // The feed goes before the commit, and the list holds what is durable.
+            // The feed precedes the commit, and the list holds durable interactions only.
             tab.wait_accepted("hide-3").await;
             assert_eq!(listed(&server, "/v1/users/ada/hidden"), ["item-3"]);
             let before = tab.shown();
