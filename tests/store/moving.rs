@@ -9,6 +9,7 @@ use crate::support;
 use crate::postgres;
 
 use postgres::Cluster;
+use serde_json::json;
 use support::{Server, run, store};
 
 fn done(arguments: &[&str]) -> String {
@@ -33,6 +34,16 @@ fn a_network_moves_to_postgres_and_back_without_loss() {
     let (first_place, third_place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (first, second, third_store) = (store(first_place.path()), database(&cluster), store(third_place.path()));
     done(&["import", "--format", "activities", "--store", &first, &activities]);
+    let server = Server::start_on(tempfile::tempdir().unwrap(), first.clone());
+    let key_of = |path: &str, list: &str| server.rest().get(path).success(list).json()[list][0]["id"].clone();
+    let (user, item) = (key_of("/v1/users?limit=1", "users"), key_of("/v1/items?limit=1", "items"));
+    for (id, kind) in
+        [("first", "like"), ("second", "hide"), ("third", "unlike"), ("fourth", "like"), ("fifth", "unhide")]
+    {
+        let body = json!({"user": user, "item": item, "id": id, "kind": kind});
+        server.rest().post("/v1/interactions", &body).success("undone interactions move, too");
+    }
+    assert_eq!(server.terminate().0, Some(0));
     done(&["db", "dump", "--store", &first, "--out", &path("one.jsonl.zst")]);
     done(&["db", "load", "--store", &second, "--in", &path("one.jsonl.zst")]);
     done(&["db", "dump", "--store", &second, "--out", &path("two.jsonl")]);
@@ -42,6 +53,9 @@ fn a_network_moves_to_postgres_and_back_without_loss() {
     let bytes = |name: &str| std::fs::read(path(name)).unwrap();
     assert!(bytes("one.jsonl") == bytes("two.jsonl"), "what Postgres holds is what the file held");
     assert!(bytes("one.jsonl") == bytes("three.jsonl"), "and so is what came back");
+    let dumped = String::from_utf8(bytes("one.jsonl")).unwrap();
+    let count = |what: &str| dumped.lines().filter(|line| line.contains(what)).count();
+    assert_eq!((count("\"cancelled_by\":"), count("\"kind\":\"undone\"")), (2, 2));
     for place in [&second, &third_store] {
         let said = done(&["db", "check", "--store", place]);
         assert!(said.contains("40 people") && said.contains(" 0 wrong"), "{said}");
