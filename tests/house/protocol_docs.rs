@@ -9,7 +9,7 @@ use crate::examples;
 use std::collections::{BTreeMap, BTreeSet};
 
 use eddyline::domain::feeds::{Expert, Ranking};
-use eddyline::domain::interactions::Kind;
+use eddyline::domain::interactions::Act;
 use eddyline::protocol::client::ClientMessage;
 use eddyline::protocol::problem::Code;
 use eddyline::protocol::server::ServerMessage;
@@ -179,8 +179,8 @@ fn every_code_has_a_row_and_every_row_its_code() {
 #[test]
 fn closed_lists_of_words_are_complete() {
     let interact = words(&section("###", "`interact`"));
-    for kind in Kind::ALL {
-        assert!(interact.contains(kind.name()), "docs/protocol.md, `interact`: kind `{}`", kind.name());
+    for kind in Act::NAMES {
+        assert!(interact.contains(kind), "docs/protocol.md, `interact`: kind `{kind}`");
     }
     let hello = words(&section("###", "`hello`"));
     for ranking in Ranking::ALL {

@@ -104,6 +104,8 @@ impl UserActor {
                     *cancels = standing;
                 }
                 self.learn(asked, ctx);
+                // Learned above, unless the state knew the id.
+                self.undoing.take_if(|(seq, _)| !self.waiting.contains_key(seq));
             }
         }
     }
