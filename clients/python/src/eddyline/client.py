@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -27,6 +28,7 @@ T = TypeVar("T")
 Token = str | Callable[[], str | None] | None
 AsyncToken = Token | Callable[[], Awaitable[str | None]]
 
+_NDJSON = "application/x-ndjson"
 _RETRY_S = 0.25
 _RETRY_MAX_S = 30.0
 # Answers after which a repetition can succeed. With both, the server learned nothing, or learns by id once.
@@ -106,10 +108,16 @@ class Eddyline:
     users = _blocking(routes.users)
     user = _blocking(routes.user)
     put_user = _blocking(routes.put_user)
+    put_users = _blocking(routes.put_users)
     delete_user = _blocking(routes.delete_user)
     export_user = _blocking(routes.export_user)
     follow = _blocking(routes.follow)
     unfollow = _blocking(routes.unfollow)
+    follow_all = _blocking(routes.follow_all)
+    delete_all = _blocking(routes.delete_all)
+    hidden = _blocking(routes.hidden)
+    liked = _blocking(routes.liked)
+    similar_users = _blocking(routes.similar_users)
     feed = _blocking(routes.feed)
     predict = _blocking(routes.predict)
     judge = _blocking(routes.judge)
@@ -117,6 +125,7 @@ class Eddyline:
     set_topics = _blocking(routes.set_topics)
     interact = _blocking(routes.interact)
     interact_all = _blocking(routes.interact_all)
+    undo = _blocking(routes.undo)
     items = _blocking(routes.items)
     item = _blocking(routes.item)
     create_item = _blocking(routes.create_item)
@@ -127,6 +136,8 @@ class Eddyline:
     put_windows = _blocking(routes.put_windows)
     similar = _blocking(routes.similar)
     popular = _blocking(routes.popular)
+    search = _blocking(routes.search)
+    recommend = _blocking(routes.recommend)
     topics = _blocking(routes.topics)
     measure = _blocking(routes.measure)
     metrics = _blocking(routes.metrics)
@@ -138,6 +149,8 @@ class Eddyline:
     put_clustering = _blocking(routes.put_clustering)
     delete_clustering = _blocking(routes.delete_clustering)
     refit = _blocking(routes.refit)
+    models = _blocking(routes.models)
+    stored_model = _blocking(routes.stored_model)
     create_token = _blocking(routes.create_token)
     tokens = _blocking(routes.tokens)
     revoke_token = _blocking(routes.revoke_token)
@@ -202,10 +215,16 @@ class AsyncEddyline:
     users = _awaiting(routes.users)
     user = _awaiting(routes.user)
     put_user = _awaiting(routes.put_user)
+    put_users = _awaiting(routes.put_users)
     delete_user = _awaiting(routes.delete_user)
     export_user = _awaiting(routes.export_user)
     follow = _awaiting(routes.follow)
     unfollow = _awaiting(routes.unfollow)
+    follow_all = _awaiting(routes.follow_all)
+    delete_all = _awaiting(routes.delete_all)
+    hidden = _awaiting(routes.hidden)
+    liked = _awaiting(routes.liked)
+    similar_users = _awaiting(routes.similar_users)
     feed = _awaiting(routes.feed)
     predict = _awaiting(routes.predict)
     judge = _awaiting(routes.judge)
@@ -213,6 +232,7 @@ class AsyncEddyline:
     set_topics = _awaiting(routes.set_topics)
     interact = _awaiting(routes.interact)
     interact_all = _awaiting(routes.interact_all)
+    undo = _awaiting(routes.undo)
     items = _awaiting(routes.items)
     item = _awaiting(routes.item)
     create_item = _awaiting(routes.create_item)
@@ -223,6 +243,8 @@ class AsyncEddyline:
     put_windows = _awaiting(routes.put_windows)
     similar = _awaiting(routes.similar)
     popular = _awaiting(routes.popular)
+    search = _awaiting(routes.search)
+    recommend = _awaiting(routes.recommend)
     topics = _awaiting(routes.topics)
     measure = _awaiting(routes.measure)
     metrics = _awaiting(routes.metrics)
@@ -234,6 +256,8 @@ class AsyncEddyline:
     put_clustering = _awaiting(routes.put_clustering)
     delete_clustering = _awaiting(routes.delete_clustering)
     refit = _awaiting(routes.refit)
+    models = _awaiting(routes.models)
+    stored_model = _awaiting(routes.stored_model)
     create_token = _awaiting(routes.create_token)
     tokens = _awaiting(routes.tokens)
     revoke_token = _awaiting(routes.revoke_token)
@@ -252,7 +276,10 @@ def _prepare(base: str, call: Call[Any]) -> Json:
     prepared: Json = {"method": call.method, "url": f"{base}/{call.route.lstrip('/')}", "headers": headers}
     if query:
         prepared["params"] = query
-    if call.body is not None:
+    if call.lines:
+        prepared["content"] = "".join(json.dumps(part) + "\n" for part in call.body).encode()
+        headers["content-type"] = _NDJSON
+    elif call.body is not None:
         prepared["json"] = call.body
     return prepared
 
@@ -269,6 +296,8 @@ def _with_token(prepared: Json, token: str | None) -> Json:
 
 def _answer(response: httpx.Response) -> Any:
     if response.is_success:
+        if response.headers.get("content-type", "").startswith(_NDJSON):
+            return [json.loads(line) for line in response.content.splitlines()]
         return response.json() if response.content else None
     try:
         problem = response.json()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from .types import Interaction, Item, Json, Kind, Label, Prediction, Ranking, Window
+from .types import Deletion, Follow, Interaction, Item, Json, Kind, Label, Prediction, Ranking, SessionItem, Window
 
 T = TypeVar("T")
 
@@ -20,7 +20,10 @@ def new_id() -> str:
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A request. ``pick`` takes the result from the JSON of the answer; ``may_repeat`` is false without idempotency."""
+    """A request. ``pick`` takes the result from the JSON of the answer; ``may_repeat`` is false without idempotency.
+
+    With ``lines`` the body is a list that goes as NDJSON: in any number, up to 32 MiB in all.
+    """
 
     method: str
     route: str
@@ -28,6 +31,7 @@ class Call(Generic[T]):
     body: Any = None
     pick: Callable[[Any], T] = lambda answer: answer  # noqa: E731
     may_repeat: bool = True
+    lines: bool = False
 
 
 def _path(*parts: str) -> str:
@@ -43,10 +47,15 @@ def _results(answer: Any) -> list[Json]:
 
 
 def users(
-    *, prefix: str | None = None, limit: int | None = None, cluster: int | None = None, clustering: str | None = None
+    *,
+    prefix: str | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+    cluster: int | None = None,
+    clustering: str | None = None,
 ) -> Call[list[Json]]:
-    """Users whose key or name begins with ``prefix``."""
-    query = {"prefix": prefix, "limit": limit, "cluster": cluster, "clustering": clustering}
+    """Users whose key or name begins with ``prefix``, by key; ``after`` is the last key of the page before."""
+    query = {"prefix": prefix, "limit": limit, "after": after, "cluster": cluster, "clustering": clustering}
     return Call("GET", "v1/users", query, pick=lambda answer: list(answer["users"]))
 
 
@@ -60,6 +69,11 @@ def put_user(user_id: str, *, name: str | None = None, attributes: Json | None =
     given = {"name": name, "attributes": attributes}
     body = {key: value for key, value in given.items() if value is not None}
     return Call("PUT", _path("users", user_id), body=body)
+
+
+def put_users(users: Sequence[Json]) -> Call[list[Json]]:
+    """Creates or changes many users, each ``{"id", "name"?, "attributes"?}``; one result each."""
+    return Call("POST", "v1/users", body=list(users), pick=_results, lines=True)
 
 
 def delete_user(user_id: str) -> Call[None]:
@@ -82,11 +96,44 @@ def unfollow(user_id: str, other: str) -> Call[None]:
     return Call("DELETE", _path("users", user_id, "follows", other))
 
 
+def follow_all(follows: Sequence[Follow]) -> Call[list[Json]]:
+    """Follows, or unfollows with ``"on": False``; one result each."""
+    body = [{"id": new_id(), **follow} for follow in follows]
+    return Call("POST", "v1/follows", body=body, pick=_results, lines=True)
+
+
+def delete_all(deletions: Sequence[Deletion]) -> Call[list[Json]]:
+    """Deletes items and erases users; one result each. It is not repeated by itself: the second answer is a refusal."""
+    return Call("POST", "v1/deletions", body=list(deletions), pick=_results, may_repeat=False, lines=True)
+
+
+def hidden(user_id: str, *, limit: int | None = None, after: str | None = None) -> Call[Json]:
+    """One page of the items that the user hides or rejects now, the last one first."""
+    return Call("GET", _path("users", user_id, "hidden"), {"limit": limit, "after": after})
+
+
+def liked(user_id: str, *, limit: int | None = None, after: str | None = None) -> Call[Json]:
+    """One page of the items that the user likes now, the last one first."""
+    return Call("GET", _path("users", user_id, "liked"), {"limit": limit, "after": after})
+
+
+def similar_users(user_id: str, *, by: str | None = None, limit: int | None = None) -> Call[list[Json]]:
+    """Active users who resemble this one, best first."""
+    query = {"by": by, "limit": limit}
+    return Call("GET", _path("users", user_id, "similar"), query, pick=lambda answer: list(answer["people"]))
+
+
 def feed(
-    user_id: str, *, ranking: Ranking | None = None, limit: int | None = None, explain: bool | None = None
+    user_id: str,
+    *,
+    ranking: Ranking | None = None,
+    limit: int | None = None,
+    after: int | None = None,
+    explain: bool | None = None,
 ) -> Call[Json]:
-    """The feed that a socket of this ranking and limit would get, with ``items``."""
-    return Call("GET", _path("users", user_id, "feed"), {"ranking": ranking, "limit": limit, "explain": explain})
+    """The feed that a socket of this ranking and limit would get: ``items``, and ``next`` as the next ``after``."""
+    query = {"ranking": ranking, "limit": limit, "after": after, "explain": explain}
+    return Call("GET", _path("users", user_id, "feed"), query)
 
 
 def predict(user_id: str, item_id: str) -> Call[Prediction]:
@@ -130,9 +177,14 @@ def interact(
 
 
 def interact_all(interactions: Sequence[Interaction]) -> Call[list[Json]]:
-    """Records at most 10,000 interactions; one result each. A refused one does not affect the others."""
+    """Records many interactions; one result each. A refused one does not affect the others."""
     body = [{"id": new_id(), **interaction} for interaction in interactions]
-    return Call("POST", "v1/interactions", body=body, pick=_results)
+    return Call("POST", "v1/interactions", body=body, pick=_results, lines=True)
+
+
+def undo(user_id: str, event_id: str) -> Call[Json]:
+    """Cancels an interaction: the user's state is again that of a user who never did it."""
+    return Call("DELETE", _path("users", user_id, "interactions", event_id))
 
 
 # ---- items ----
@@ -190,6 +242,39 @@ def popular(*, topic: str | None = None, cluster: int | None = None, limit: int 
     """The most popular available items, best first."""
     query = {"topic": topic, "cluster": cluster, "limit": limit}
     return Call("GET", "v1/popular", query, pick=lambda answer: list(answer["items"]))
+
+
+def search(
+    words: str,
+    *,
+    topic: str | None = None,
+    author: str | None = None,
+    available: bool | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+) -> Call[Json]:
+    """One page of the items whose text has all words, by relevance: ``items``, and ``next`` for the next page."""
+    query = {"q": words, "topic": topic, "author": author, "available": available, "limit": limit, "after": after}
+    return Call("GET", "v1/search", query)
+
+
+def recommend(
+    items: Sequence[str | SessionItem] = (),
+    *,
+    user: str | None = None,
+    limit: int | None = None,
+    ranking: Ranking | None = None,
+    explain: bool | None = None,
+    exclude: Sequence[str] | None = None,
+    filters: Json | None = None,
+    boosts: Sequence[Json] | None = None,
+    signals: dict[str, float] | None = None,
+) -> Call[Json]:
+    """Ranks for one request: for a user, or for a new one who acted on ``items``. The server learns nothing from it."""
+    given: Json = {"user": user, "limit": limit, "ranking": ranking, "explain": explain}
+    given.update({"exclude": exclude, "filters": filters, "boosts": boosts, "signals": signals})
+    body = {"items": list(items), **{name: value for name, value in given.items() if value is not None}}
+    return Call("POST", "v1/recommend", body=body)
 
 
 def topics(*, limit: int | None = None, after: str | None = None) -> Call[Json]:
@@ -254,6 +339,19 @@ def delete_clustering(name: str) -> Call[Json | None]:
 def refit(name: str) -> Call[Any]:
     """Asks for a refit of a clustering."""
     return Call("POST", _path("clusterings", name, "refit"))
+
+
+# ---- two-tower models ----
+
+
+def models() -> Call[list[Json]]:
+    """The stored two-tower models, newest first."""
+    return Call("GET", "v1/models", pick=lambda answer: list(answer["models"]))
+
+
+def stored_model(version: str | int) -> Call[Json]:
+    """One stored two-tower model."""
+    return Call("GET", _path("models", str(version)))
 
 
 # ---- tokens ----

@@ -204,6 +204,10 @@ class AsyncSession:
         """The user hides an item: it is never shown to them again."""
         return self.interact(item, "hide")
 
+    def undo(self, event: str, *, event_id: str | None = None) -> Sent[asyncio.Future[Json]]:
+        """Takes back an interaction of the user by the id of its event."""
+        return self._submit({"type": "undo", "id": event_id or new_id(), "event": event})
+
     def post(
         self,
         text: str,
@@ -522,6 +526,10 @@ class Session:
     def hide(self, item: str) -> Sent[Future[Json]]:
         """The user hides an item: it is never shown to them again."""
         return self.interact(item, "hide")
+
+    def undo(self, event: str, *, event_id: str | None = None) -> Sent[Future[Json]]:
+        """Takes back an interaction of the user by the id of its event."""
+        return self._sent(lambda: self._live.undo(event, event_id=event_id))
 
     def post(
         self,

@@ -59,6 +59,32 @@ class Interaction(TypedDict, total=False):
     at: int
 
 
+class Follow(TypedDict, total=False):
+    """A follow of ``whom`` by ``user``, both required; ``on`` false ends it. The client adds a missing ``id``."""
+
+    id: str
+    user: str
+    whom: str
+    on: bool
+    at: int
+
+
+class Deletion(TypedDict, total=False):
+    """The key of one item or of one user to delete, not of both."""
+
+    item: str
+    user: str
+
+
+class SessionItem(TypedDict, total=False):
+    """An interaction of a session without a user; only ``item`` is required, and ``kind`` is ``click`` by default."""
+
+    item: str
+    kind: Kind
+    dwell_ms: int
+    at: int
+
+
 class Prediction(TypedDict):
     """Probabilities that sum to 1."""
 
