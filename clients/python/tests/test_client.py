@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 from conftest import ITEMS, SECRET, Server, signed
 
@@ -85,6 +87,55 @@ def test_a_refused_interaction_affects_no_other_and_a_resend_is_learned_once(cli
     assert likes(client, person) == ["weir"]
 
 
+def test_an_undone_interaction_is_no_longer_listed_over_rest_and_by_a_session(client: Eddyline, person: str) -> None:
+    client.interact(person, "weir", "like", event_id="one")
+    client.interact(person, "mill", "hide", event_id="two")
+    assert [entry["item"] for entry in client.liked(person)["items"]] == ["weir"]
+    assert [entry["item"] for entry in client.hidden(person, limit=5)["items"]] == ["mill"]
+    first = client.undo(person, "one")
+    assert first["event"] == "one"
+    assert client.undo(person, "one")["seq"] == first["seq"], "a second undo is answered as the first one"
+    assert client.liked(person)["items"] == []
+    with client.session(person) as session:
+        assert session.undo("two").done.result(WAIT_S)["id"]
+        assert client.hidden(person)["items"] == []
+        with pytest.raises(EddylineError) as caught:
+            session.undo("never sent").done.result(WAIT_S)
+        assert caught.value.code == "unknown_event"
+
+
+def test_bulk_routes_have_one_result_per_part_beyond_the_length_of_a_list(client: Eddyline, person: str) -> None:
+    made = client.put_users([{"id": "bulk-ada"}, {"id": "bulk-grace", "name": "Grüße"}, {"id": ""}])
+    assert [result["status"] for result in made] == ["created", "created", "refused"]
+    assert client.user("bulk-grace")["name"] == "Grüße"
+    assert [user["id"] for user in client.users(prefix="bulk-", after="bulk-ada")] == ["bulk-grace"]
+    followed = client.follow_all([{"user": "bulk-ada", "whom": "bulk-grace"}])
+    assert [result["status"] for result in followed] == ["accepted"]
+    assert "bulk-grace" in str(client.user("bulk-ada")["friends"])
+    results = client.interact_all([{"user": person, "item": "weir", "kind": "click"}] * 10_001)
+    assert [result["status"] for result in results] == ["accepted"] * 10_001
+    gone = client.delete_all([{"user": "bulk-ada"}, {"item": "nowhere"}])
+    assert [result["status"] for result in gone] == ["deleted", "refused"]
+    assert client.interact_all([]) == []
+
+
+def test_search_recommendations_and_stored_models(client: Eddyline, person: str) -> None:
+    assert [item["id"] for item in client.search("quay tonight", available=True)["items"]] == ["quay"]
+    found = client.recommend(["weir", {"item": "mill", "kind": "like"}], limit=2, exclude=["weir"])
+    assert len(found["items"]) == 2
+    assert "weir" not in keys(found["items"])
+    only = client.recommend(user=person, filters={"topic": "rivers"}, boosts=[{"item": "lock", "factor": 1000}])
+    assert only["items"][0]["item"] == "lock"
+    page = client.feed(person, limit=2)
+    below = client.feed(person, limit=2, after=page["next"])
+    assert not set(keys(page["items"])) & set(keys(below["items"]))
+    assert isinstance(client.similar_users(person), list)
+    assert client.models() == []
+    with pytest.raises(EddylineError) as caught:
+        client.stored_model(1)
+    assert caught.value.code == "unknown_model"
+
+
 def test_a_refusal_names_its_code_and_its_fields(client: Eddyline, person: str) -> None:
     with pytest.raises(EddylineError) as caught:
         client.feed(person, limit=0)
@@ -133,6 +184,8 @@ def test_the_asyncio_client_does_what_the_blocking_one_does(server: Server, clie
                 await asyncio.wait_for(first, WAIT_S)
                 answer = await asyncio.wait_for(session.like("weir").done, WAIT_S)
                 assert answer["seq"] == 1
+                assert len((await live.search("weir"))["items"]) == 1
+                assert (await live.interact_all([{"user": person, "item": "mill", "kind": "view"}]))[0]["seq"] == 2
 
     asyncio.run(walk())
     assert likes(client, person) == ["weir"]
@@ -214,6 +267,30 @@ def test_with_a_secret_a_token_opens_rest_and_sessions_and_none_is_refused(guard
         with refused_session:
             assert refused.result(WAIT_S)["detail"]["code"] == "unauthorized"
     assert len(SECRET) >= 32
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_answer_is_retried_with_one_id_and_the_token_stays_out_of_addresses(status: int) -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if len(asked) < 3:
+            return httpx.Response(status, headers={"retry-after": "0"}, json={"type": "/problems/busy"})
+        return httpx.Response(200, json={"id": "one", "seq": 1})
+
+    with Eddyline("http://127.0.0.1:9", token="a-token") as client:
+        client._http = httpx.Client(transport=httpx.MockTransport(answer))
+        assert client.interact("ada", "weir", "like")["seq"] == 1
+        assert len(asked) == 3
+        assert len({json.loads(request.content)["id"] for request in asked}) == 1
+        assert len({request.headers["idempotency-key"] for request in asked}) == 1
+        assert all(request.headers["authorization"] == "Bearer a-token" for request in asked)
+        assert not any("a-token" in str(request.url) for request in asked)
+        asked.clear()
+        with pytest.raises(EddylineError) as caught:
+            client.create_item({"id": "weir", "text": "The weir"})
+        assert (len(asked), caught.value.status) == (1, status), "a creation is not repeated by itself"
 
 
 def test_a_server_that_does_not_answer_is_an_error_of_the_network() -> None:
