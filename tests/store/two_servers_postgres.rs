@@ -7,6 +7,7 @@ use crate::support;
 use crate::former_holder;
 use crate::postgres;
 
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,25 @@ use support::{PATIENCE, Server, block_on};
 fn signal(server: &Server, name: &str) {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", server.process())]).status().unwrap();
     assert!(sent.success());
+}
+
+/// Pauses a server, and returns once each of its threads has stopped: the kernel stops one of them at the signal, and
+/// the others may run on for a moment on a busy machine.
+fn pause(server: &Server) {
+    signal(server, "STOP");
+    let begin = Instant::now();
+    let stopped = || {
+        let threads = fs::read_dir(format!("/proc/{}/task", server.process())).unwrap();
+        threads.flatten().all(|thread| {
+            let status = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state follows the command's name, which stands in parentheses.
+            status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        })
+    };
+    while !stopped() {
+        assert!(begin.elapsed() < PATIENCE, "the server does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Ends the session that holds the writer's lock, like a network that drops a connection.
@@ -49,7 +69,7 @@ fn a_server_that_was_replaced_ends_and_says_by_whom() {
             let mut ada = Client::hello(first.address(), "ada").await;
             let id = ada.interact("item-1", Kind::Like).await;
             ada.wait_accepted(&id).await;
-            signal(&first, "STOP");
+            pause(&first);
             if acts {
                 // Waits in the socket of a process that does not run.
                 ada.interact_as("too-late", "item-2", Kind::Like).await;
