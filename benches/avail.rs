@@ -21,7 +21,7 @@
 //! is 195 KB of sorted ids in 46 containers, copied from uncached memory. Segments half as long give 44 / 104 us for
 //! another 32 bytes per edge. With the program's allocator, a build in fresh memory takes up to half a second
 //! more where the kernel is slow to provide pages.
-#![allow(missing_docs)]
+#![allow(missing_docs, reason = "a benchmark ends by a panic, prints its figures and has no callers")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

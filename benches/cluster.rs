@@ -3,7 +3,11 @@
 //! First a table with the mean loss of the adjusted Rand index against an oracle that has the true densities. It covers
 //! many draws of the tests' four clusters (figures in decision 12). Then criterion: 15 starts, and one start alone.
 //! Starts run in as many threads as there are cores, as in the commands.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a benchmark ends by a panic, prints its figures and has no callers"
+)]
 
 use std::f64::consts::TAU;
 use std::hint::black_box;

@@ -1,6 +1,11 @@
 //! Benchmark of one event: the online model alone, and `UserState::apply` as a whole.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark ends by a panic, prints its figures and has no callers"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,7 +1,11 @@
 //! Benchmark of one feed: candidates, scores and selection over the whole open catalogue, next to a bare scan in
 //! ndarray. Also a log of places that are always open: scores of all items, and recomputing popularity.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a benchmark ends by a panic, prints its figures and has no callers"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;

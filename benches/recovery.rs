@@ -4,7 +4,13 @@
 //! It prints figures and has no time limits. `RECOVERY_PEOPLE` and `RECOVERY_ENTRIES` set the size (100,000 and
 //! 5,000,000), `RECOVERY_STORE` names an empty store to use instead of a temporary directory.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark ends by a panic, prints its figures and has no callers"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -4,7 +4,12 @@
 //! before it sends the next entry, like users. `bulk`: one caller with big batches, like an import.
 //! Deliberately absent: the actors, the engine.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a benchmark ends by a panic, prints its figures and has no callers"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -6,7 +6,13 @@
 //! Deliberately absent: the actors, the engine. Run it with `cargo bench --bench store_postgres`; it starts a private
 //! Postgres in the temporary directory (`TMPDIR`), so it measures that disk.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark ends by a panic, prints its figures and has no callers"
+)]
 
 #[path = "../tests/support/postgres.rs"]
 mod postgres;

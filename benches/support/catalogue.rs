@@ -1,7 +1,7 @@
 //! Catalogues for benchmarks: random unit embeddings in 20 topics, and places with visits alone.
 //!
 //! Invariant: equal counts give equal catalogues.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each benchmark that includes this module uses a part of it")]
 
 use std::sync::Arc;
 

@@ -90,8 +90,7 @@ fn item(number: u32, position: u32) -> WireItem {
     }
 }
 
-// tungstenite requires this type of error.
-#[allow(clippy::result_large_err)]
+#[allow(clippy::result_large_err, reason = "tungstenite requires this type of error")]
 async fn session(stream: TcpStream, manner: Manner) {
     let protocol = |request: &Request, mut response: Response| {
         let asked = request.headers().get("Sec-WebSocket-Protocol").unwrap().clone();

@@ -145,7 +145,6 @@ impl FeedList {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use eddyline::domain::feeds::Ranking;

@@ -9,7 +9,6 @@
 //! availability reaches the feeds that it concerns. `recommend` measures recommendations over HTTP.
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod fake;
 mod go_live;
 mod limits;
@@ -275,7 +274,6 @@ fn report(json_to: Option<&str>, table: &str, json: &serde_json::Value) -> anyho
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::fake::{Fake, Manner};

@@ -346,7 +346,6 @@ impl Person {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use eddyline::domain::feeds::Ranking;

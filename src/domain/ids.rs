@@ -185,7 +185,6 @@ impl<'de> Deserialize<'de> for Key {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -129,7 +129,6 @@ pub fn windows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

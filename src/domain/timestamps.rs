@@ -244,7 +244,6 @@ impl FromStr for TimeUnit {
 pub struct TimeUnitError(String);
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -187,7 +187,6 @@ impl<'de> Deserialize<'de> for Windows {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -32,7 +32,6 @@ impl Embedder for GivenEmbedder {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -184,7 +184,6 @@ fn words(text: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -243,7 +242,6 @@ mod tests {
     /// Prints the speed: `cargo test --release --lib embed::hashing -- --ignored --nocapture`.
     #[test]
     #[ignore = "a measurement"]
-    #[allow(clippy::print_stdout)]
     fn speed() {
         let text = "Finally got the sourdough starter to double overnight, the crumb is open and the crust sings. Any tips for rye?";
         let texts = vec![text; 20_000];

@@ -248,7 +248,6 @@ pub fn parted<const N: usize>(line: &[u8], by: Between) -> Result<[Span; N], usi
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -161,7 +161,6 @@ impl FromStr for Times {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

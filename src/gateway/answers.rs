@@ -148,7 +148,6 @@ where
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use actix_web::body::to_bytes;
     use tokio::io::AsyncReadExt as _;

@@ -133,7 +133,6 @@ pub fn check_listen(address: SocketAddr, has_key: bool) -> Result<(), OpenListen
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use actix_web::test as web_test;
     use actix_web::{App, HttpResponse};

@@ -429,7 +429,6 @@ impl<'de> Visitor<'de> for EachKeyOnce {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeMap;
 

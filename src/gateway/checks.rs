@@ -255,7 +255,6 @@ pub fn attributes(text: String) -> Result<String, Refusal> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -187,7 +187,6 @@ pub async fn unknown_route(request: HttpRequest) -> HttpResult {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use actix_web::body::to_bytes;
 

@@ -152,7 +152,6 @@ where
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use actix_http::ws::{CloseCode, CloseReason, Message};
     use futures_util::{StreamExt, stream};

@@ -80,7 +80,6 @@ impl JwtVerifier for HmacKey {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use super::*;
 

@@ -246,7 +246,6 @@ fn checked(secret: &SecretString) -> Result<&[u8], AuthError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -181,7 +181,6 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use actix_web::middleware::from_fn;
     use actix_web::test as web_test;

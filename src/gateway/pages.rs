@@ -130,7 +130,6 @@ fn media(path: &str) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use actix_web::body::to_bytes;
     use actix_web::test::TestRequest;

@@ -330,7 +330,6 @@ pub(crate) fn address_of(request: &HttpRequest) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::domain::ids::Key;

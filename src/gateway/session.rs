@@ -479,7 +479,6 @@ fn refusal_message(refusal: Refusal, id: Option<String>) -> ServerMessage {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use actix_web::test::TestRequest;
 

@@ -101,7 +101,6 @@ fn read(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<Certified
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -404,7 +404,6 @@ impl Drop for SocketPermit {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use actix::{Actor, Context, Handler};
     use tokio::io::AsyncReadExt;

@@ -81,7 +81,6 @@ pub fn draw(network: &Network) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

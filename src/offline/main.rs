@@ -23,8 +23,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-// A run makes one value of this type, so its size does not matter.
-#[allow(clippy::large_enum_variant)]
+#[allow(clippy::large_enum_variant, reason = "a run makes one value of this type")]
 enum Command {
     Simulate(simulate::Args),
     Import(import::Args),

@@ -214,7 +214,6 @@ pub fn page(report: &Report) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

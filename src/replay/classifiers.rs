@@ -112,7 +112,6 @@ pub fn centred<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone) -> Vec<Vec<f32
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;

@@ -427,7 +427,6 @@ pub(super) fn table(out: &mut String, likes: &Likes) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::engine::metrics::progressive::roc_auc;

@@ -332,7 +332,6 @@ fn embeddings(log: &OpenBandit, items: &[usize]) -> Result<Vec<Embedding>, Judgi
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::engine::settings::rank::RankSettings;

@@ -294,7 +294,6 @@ fn log_odds(rate: f64) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use rand::{RngExt, SeedableRng};

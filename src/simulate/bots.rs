@@ -184,7 +184,6 @@ impl Bot {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::simulate::taste::oracle_like_probability;

@@ -417,7 +417,6 @@ pub(super) static HOURS: [f64; 24] = [
 ];
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -550,7 +549,6 @@ mod tests {
     /// Prints the generation speed: `cargo test --release --lib simulate::history -- --ignored --nocapture`.
     #[test]
     #[ignore = "a measurement"]
-    #[allow(clippy::print_stdout)]
     fn speed() {
         let begin = std::time::Instant::now();
         let network = Network::new(100_000, 1).unwrap();

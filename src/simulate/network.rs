@@ -368,7 +368,6 @@ static LAST_NAMES: [&str; 132] = [
 ];
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeSet;
 

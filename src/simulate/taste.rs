@@ -125,7 +125,6 @@ fn walk(seed: u64, now: Millis) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::domain::time::HOUR_MS;

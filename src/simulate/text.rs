@@ -15,7 +15,7 @@ use super::vocabulary::{TOPICS, ThemeWords};
 /// Topic of a post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)] // The names say it all.
+#[allow(missing_docs, reason = "each name is the topic itself")]
 pub enum Topic {
     Music,
     Football,
@@ -281,7 +281,6 @@ fn known_words() -> &'static BTreeMap<String, Vec<(Topic, Theme)>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeSet;
 

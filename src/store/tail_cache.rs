@@ -90,7 +90,6 @@ fn entries<'c>(calls: impl IntoIterator<Item = &'c Call>) -> impl Iterator<Item 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::domain::ids::Key;

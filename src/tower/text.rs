@@ -60,7 +60,6 @@ pub fn statistics(text: &str) -> [f32; TEXT_STATISTICS.len()] {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

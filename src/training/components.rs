@@ -113,7 +113,6 @@ fn rotate(a: &mut Array2<f64>, turns: &mut Array2<f64>, p: usize, q: usize) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -19,7 +19,6 @@ mod gradient;
 mod init;
 mod train;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;
 
 /// Tensors with gradients, on any device; a command names it to choose one.

@@ -95,7 +95,6 @@ pub fn calibration(log_odds: &[f32], liked: &[bool]) -> [f32; 2] {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: the served ranking is never worse than decayed popularity by more than the bound of the Hedge,
 //! and a losing blend is not served.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::sync::Arc;
 

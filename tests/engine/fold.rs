@@ -3,8 +3,6 @@
 //! Invariant under test: the journal rebuilds the state in memory, bit by bit. This holds for any events in any order,
 //! with duplicates, resends, a changing catalogue and passivation in between.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use crate::little_tower;
 
 use std::collections::BTreeMap;

@@ -3,8 +3,6 @@
 //! Invariant under test: rules change the order and the last items, never the scores; a change of the world that alters
 //! a feed concerns its user.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::Arc;
 
 use eddyline::domain::feeds::{FeedItem, Ranking};

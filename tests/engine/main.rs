@@ -1,5 +1,10 @@
 //! Tests of the engine as a whole: no server, no store, no clock.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and prints to explain itself"
+)]
 
 #[path = "../support/every_kind.rs"]
 mod every_kind;

@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: an item's score for a user, world and instant is equal bit by bit on every path: alone, among
 //! a few, among all, or in a feed. No feed lacks an item that is better than one of its own.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{every_kind, little_tower};
 

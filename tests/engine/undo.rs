@@ -1,7 +1,6 @@
 //! A state after an undo is the state of a user without the undone interactions.
 //!
 //! Invariant under test: the fold of a journal with cancelled entries has learned exactly as the fold of the other entries.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 

@@ -2,7 +2,6 @@
 //!
 //! Invariant: `tests/golden/` holds one file per type of message, nothing else. For an intended change, run
 //! `BLESS_GOLDEN=1 cargo test --test engine wire_golden` and have the difference reviewed.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::examples;
 

@@ -2,7 +2,6 @@
 //!
 //! Invariant: every example of the document works. A line of a conversation starts with `→` (client to server) or `←`;
 //! a fenced example is marked `json client`, `json server` or `json rest`.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::examples;
 

@@ -3,7 +3,6 @@
 //! Invariant: reads files of the repository and the defaults of the configuration, nothing else. Each check collects
 //! all findings before it fails, so one run shows the whole list.
 //! Deliberately absent: style, which `cargo fmt` and `cargo clippy` check.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

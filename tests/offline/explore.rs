@@ -1,5 +1,4 @@
 //! `eddyline explore` on files that are written here.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
 

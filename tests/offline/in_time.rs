@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: an import learns each event with the availability and the popularity of its own time, as an engine does
 //! that was running then. Formats with equal events give equal entries.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::Arc;

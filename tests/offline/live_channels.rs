@@ -1,7 +1,6 @@
 //! Import of live viewing.
 //!
 //! Invariant under test: rows become channels with windows, and visits; equal files change nothing; a served store recommends.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! Whole logs: simulated and real ones can be read.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,10 @@
 //! Tests of the offline commands: import, replay, simulate, train, cluster and explore.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and prints to explain itself"
+)]
 
 #[path = "../support/little_tower.rs"]
 mod little_tower;

@@ -1,5 +1,4 @@
 //! Measurements of simulated people: written, clustered, imported and served.
-#![allow(clippy::unwrap_used)]
 
 use crate::support;
 

@@ -3,8 +3,6 @@
 //! Invariant under test: replay, import and server learn through one engine, so their figures are equal to the last
 //! digit; importing a file twice changes nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
-
 mod refused;
 use crate::support;
 

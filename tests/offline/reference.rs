@@ -3,7 +3,6 @@
 //! Invariant under test: the server, `replay --tower` and `two_tower/reference.py` compute one function. The script knows the
 //! formulas of docs/two-tower.md alone, computes in double precision and imports nothing of this program. Its tables have
 //! numeric columns, categories, unknown and missing values, and histories.
-#![allow(clippy::print_stdout)]
 
 use crate::postgres;
 use crate::support;

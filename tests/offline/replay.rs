@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: ranks before an instant depend on no row from that instant on. Everything in a report but wall
 //! times is a function of files, settings and seed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod input;
 mod real_logs;

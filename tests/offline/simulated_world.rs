@@ -1,6 +1,5 @@
 //! The simulated world is learnable: the built-in embedder separates its texts, within topics too, and a plain online
 //! model learns hidden preferences from them.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use eddyline::domain::time::Millis;
 use eddyline::embed::Embedder;

@@ -1,7 +1,6 @@
 //! Tables end to end: simulated, stored as CSV, Parquet and in Postgres, imported, served and evaluated.
 //!
 //! Invariant under test: equal rows give equal results from every source, and the served data are the imported ones.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::little_tower;
 use crate::postgres;

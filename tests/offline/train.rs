@@ -1,7 +1,6 @@
 //! The command `eddyline train`: tables in; a model, a state and figures out.
 //!
 //! Invariant: `simulate --tables` creates the tables; everything runs through the program itself.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,6 @@
 //! Keys, tokens, limits and TLS on the real server, changed while it runs.
 //!
 //! Invariant: no test sleeps for a fixed time where it can wait for the event itself.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 

@@ -3,8 +3,6 @@
 //! Invariant under test: a file gives equal clusters in any number of threads, compressed or not. Errors name flag,
 //! line and column.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use crate::support;
 
 use std::io::Write as _;

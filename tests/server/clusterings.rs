@@ -1,7 +1,6 @@
 //! Clusterings side by side: the order and the triggers of their fits in the engine, and the resources of a real server.
 //!
 //! Invariant under test: one fit runs at a time, the longest waiting first. Settings, names and fits survive a kill.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::population::{self, journalled};
 use crate::support;

@@ -1,5 +1,4 @@
 //! `ETag` and `If-None-Match` on the real server: a client that holds the present state of an item or a user gets no body.
-#![allow(clippy::unwrap_used)]
 
 use crate::support;
 

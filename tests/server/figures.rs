@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: events are counted, Prometheus and the admin page get equal figures, and rate-limited requests
 //! are visible.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
 

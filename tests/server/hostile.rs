@@ -2,7 +2,6 @@
 //!
 //! Invariant: every row is rejected with the documented code, status and field. Afterwards nothing has changed, and the
 //! server is alive. A new case is a new row.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod bounds;
 mod frames;

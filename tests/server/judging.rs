@@ -1,5 +1,4 @@
 //! The pages and routes on which a user judges posts, and keys of items that contain slashes.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
 

@@ -1,5 +1,10 @@
 //! Tests of a running server, through its socket and its REST interface.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and prints to explain itself"
+)]
 
 #[path = "../support/checkpoint.rs"]
 mod checkpoint;

@@ -2,7 +2,6 @@
 //!
 //! Invariant: the rows cover the tables that register the routes, and the closed enum of messages, so a new one without
 //! a row fails here. No token and no secret appears in the log, not even at `trace`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod rows;
 use crate::support;

@@ -1,7 +1,5 @@
 //! Metrics that a site declares: at run time, from attributes of users, and visits, which the server counts itself.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use crate::support;
 
 use serde_json::{Value, json};

@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: a download is the upload, byte for byte. Pages cover each living item and user once, and their
 //! vectors are those that score.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{postgres, support};
 

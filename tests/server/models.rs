@@ -2,7 +2,6 @@
 //!
 //! Invariant: reported models are the serving ones. No test sleeps for a fixed time where it can wait for the event
 //! itself.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 

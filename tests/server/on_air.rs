@@ -2,7 +2,6 @@
 //!
 //! Invariant: no test sleeps for a fixed time where it can wait for the event itself; only messages that must not come
 //! are waited for during a fixed time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 

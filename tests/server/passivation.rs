@@ -3,8 +3,6 @@
 //! Invariant under test: a message that races with passivation is learned exactly once, by this incarnation of the
 //! user's actor or by the next. A saved snapshot equals the fold of the journal.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

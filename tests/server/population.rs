@@ -2,7 +2,6 @@
 //! server.
 //!
 //! Invariant under test: the population is a fold over the journal, and a refit of unchanged users moves no user.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
 

@@ -1,5 +1,4 @@
 //! Recommendations by request, and similar users, over HTTP.
-#![allow(clippy::unwrap_used)]
 
 use crate::support;
 

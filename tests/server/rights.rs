@@ -1,7 +1,6 @@
 //! A user's rights on the real server: to export all data about them, and to be erased.
 //!
 //! Invariant: data are proved to exist before they are proved to be gone.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
 

@@ -1,5 +1,4 @@
 //! Text search over HTTP.
-#![allow(clippy::unwrap_used)]
 
 use crate::support;
 

@@ -1,5 +1,4 @@
 //! Similar items and topics over HTTP.
-#![allow(clippy::unwrap_used)]
 
 use crate::support;
 

@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: an interaction carries the propensity of its item's position, and the log carries the
 //! propensities of the whole feed.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
 

@@ -1,7 +1,6 @@
 //! Time machine: equal questions about the past give equal bytes.
 //!
 //! Invariant: bodies are compared as received, not as numbers that are nearly equal.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
 

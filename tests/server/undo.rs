@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: the stored state after an undo is that of a user without the undone interactions, through
 //! passivation and `kill -9`.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{postgres, support};
 

@@ -1,7 +1,6 @@
 //! Long scenarios on the real server: sockets, REST, the timer, and effects of one user's actions on others.
 //!
 //! Invariant: each scenario has a server of its own, and its name states the expected result.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 

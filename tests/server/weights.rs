@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: the lines of `topics/history` follow from the exported journal alone, by one decay and one half-way
 //! step per positive interaction.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
 

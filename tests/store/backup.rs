@@ -1,7 +1,6 @@
 //! A store as one dump file, and back: nothing is lost, nothing is added, and a torn file is rejected.
 //!
 //! Invariant: stores are compared by their dumps, byte by byte, and by the answers of a server over them.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
 

@@ -2,7 +2,6 @@
 //!
 //! Invariant: a user's numbers are 1, 2, 3, … without gaps after every crash, also for stored events whose answer was
 //! lost. Seed and rounds: `CRASH_SEED`, `CRASH_ROUNDS`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 

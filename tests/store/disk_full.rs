@@ -1,7 +1,6 @@
 //! Full disks. When Postgres runs out of disk, the server goes on. Accepted events are written after there is room
 //! again, in order, once. A full disk below the embedded store and its log, or a blocked standard error, loses no
 //! acknowledged entry and no thread. Shutdown stays orderly.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 

@@ -1,5 +1,10 @@
 //! Tests of both stores and of what survives: conformance, crashes, upgrades, backups.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and prints to explain itself"
+)]
 
 #[path = "../support/former_holder.rs"]
 mod former_holder;

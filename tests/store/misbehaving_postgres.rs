@@ -1,6 +1,5 @@
 //! When Postgres is down, dies, stalls, rejects or goes read-only, the server goes on. Accepted events are written
 //! after its return, in order, once. Events that cannot be kept are rejected before they are learned.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 

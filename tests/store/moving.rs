@@ -2,7 +2,6 @@
 //!
 //! Invariant under test: a dump is equal whichever store it comes from, and an import gives equal data in Postgres and
 //! in a file.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 

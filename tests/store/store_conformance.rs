@@ -4,8 +4,6 @@
 //! store needs one more [`Place`] and one more line `conformance!(...)` at the end.
 //! Deliberately absent: crashes (`store_crash.rs`), speed (`benches/store.rs`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 #[path = "../support/conformance_access.rs"]
 mod access;
 use crate::postgres;

@@ -6,7 +6,6 @@
 //! store.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 
@@ -297,7 +296,7 @@ const PANICS: &str = "EDDYLINE_TEST_PANICS";
 #[test]
 fn child_that_panics() {
     use actix::prelude::*;
-    struct Part(#[allow(dead_code)] eddyline::process::Vital);
+    struct Part(#[allow(dead_code, reason = "held until the part ends")] eddyline::process::Vital);
     impl Actor for Part {
         type Context = Context<Self>;
         fn started(&mut self, ctx: &mut Self::Context) {

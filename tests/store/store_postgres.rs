@@ -6,7 +6,6 @@
 //! Deliberately absent: kills of the server itself, speed.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod faults;
 use crate::postgres;

@@ -1,6 +1,5 @@
 //! Two processes on one Postgres: one server replaces another, which ends. The command line manages keys and tokens
 //! next to a running server, which picks up the changes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
 

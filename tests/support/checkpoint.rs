@@ -1,7 +1,7 @@
 //! Two-tower models for the tests: small, really trained, in less than a second.
 //!
 //! Invariant: equal seeds give equal bytes; two seeds give two models that order items differently.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each program that includes this module uses a part of it")]
 
 use eddyline::domain::ids::Key;
 use eddyline::domain::time::Millis;

@@ -1,7 +1,6 @@
 //! Tokens of an erased user, on any store.
 //!
 //! Invariant: each token is proved valid before it is proved rejected.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};

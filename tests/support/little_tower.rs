@@ -2,7 +2,7 @@
 //!
 //! Invariant: a pure function of its version and its inputs, and every input changes the vector: embedding, text,
 //! topic; attributes, the order, labels and times of a history, the time of day.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each program that includes this module uses a part of it")]
 
 use eddyline::domain::ids::ModelVersion;
 use eddyline::domain::time::Millis;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every server has a directory and a port of its own, and is killed when its handle is dropped, so tests
 //! run in parallel. Every wait has a timeout, and its failure names the expected and the actual event.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each program that includes this module uses a part of it")]
 
 #[path = "../../loadtests/src/list.rs"]
 pub mod list;

@@ -5,7 +5,7 @@
 //! tests of `kill -9` hold for real installations.
 //! Deliberately absent: installing Postgres. Without one, a test fails with instructions, unless
 //! `EDDYLINE_TEST_POSTGRES=skip`.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each program that includes this module uses a part of it")]
 
 use std::fs;
 use std::io::Write as _;

@@ -1,5 +1,4 @@
 //! Compares the index with a naive reference: the windows of each item, checked one by one.
-#![allow(clippy::unwrap_used)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -184,7 +184,6 @@ impl<F> FlowControl<F> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::VecDeque;
 

@@ -1,5 +1,4 @@
 //! Properties of delivery over scripts of events, with clients at the ends of ordered lines and a small made-up world.
-#![allow(clippy::unwrap_used)]
 
 mod line;
 

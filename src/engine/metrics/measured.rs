@@ -334,7 +334,6 @@ impl PopulationMetrics {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::domain::metrics::MetricKind;

@@ -21,7 +21,6 @@ mod state;
 mod problem;
 mod fit;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use agreement::adjusted_rand_index;

@@ -503,7 +503,6 @@ fn what_cannot_be_grouped_is_named() {
 // ---- on the shared data ----
 
 /// Named columns of a shared data file; prints a note and returns `None` where the file is absent.
-#[allow(clippy::print_stdout)]
 fn shared(file: &str, columns: &[&str]) -> Option<Vec<Vec<String>>> {
     let folder = std::env::var("EDDYLINE_DATA")
         .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").into());

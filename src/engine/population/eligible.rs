@@ -53,7 +53,6 @@ impl Eligible {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::domain::ids::Seq;

@@ -122,7 +122,6 @@ fn must_be_homogeneous(labels: &Value) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 

@@ -297,7 +297,6 @@ pub(super) fn instant(text: &str) -> Result<Option<Millis>, Refusal> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

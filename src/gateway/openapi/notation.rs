@@ -188,7 +188,6 @@ fn united(mut all: Vec<Value>) -> Value {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -172,7 +172,6 @@ pub async fn retire(request: AuthedRequest) -> HttpResult {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

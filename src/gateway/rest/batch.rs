@@ -149,7 +149,6 @@ pub fn readable_id(part: &[u8]) -> Option<Key> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 

@@ -286,7 +286,6 @@ fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::actors::answers::{RocCurves, Score};

@@ -264,7 +264,6 @@ fn views(request: &AuthedRequest, entries: Vec<Entry>) -> Vec<InteractionView> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

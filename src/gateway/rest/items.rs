@@ -294,7 +294,6 @@ fn topics<'a>(world: &'a World, item: &Item) -> Vec<&'a Key> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -430,7 +430,6 @@ pub(super) fn of_person(declared: &Declarations, metrics: &PersonMetrics) -> Vec
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -188,8 +188,8 @@ where
 
 /// A source of parts, with the permit for their bytes.
 enum PartSource<S> {
-    Lines(NdjsonLines<S>, #[allow(dead_code)] Permit),
-    Parts(std::vec::IntoIter<Bytes>, #[allow(dead_code)] Permit),
+    Lines(NdjsonLines<S>, #[allow(dead_code, reason = "held until the parts are done")] Permit),
+    Parts(std::vec::IntoIter<Bytes>, #[allow(dead_code, reason = "held until the parts are done")] Permit),
 }
 
 impl<S> PartSource<S>
@@ -384,7 +384,6 @@ impl Stream for ResultStream {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use actix_web::body::to_bytes;
     use futures_util::stream;

@@ -87,7 +87,6 @@ pub(super) fn body(taken: mpsc::Receiver<Option<Bytes>>) -> impl Stream<Item = R
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use futures_util::StreamExt as _;
 

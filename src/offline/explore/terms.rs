@@ -88,7 +88,6 @@ fn list(texts: &[Vec<&str>], labels: &[bool], words: usize, most: usize) -> Term
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

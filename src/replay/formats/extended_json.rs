@@ -79,7 +79,6 @@ fn plain(name: &str, inner: &Value) -> Result<Value, WrapperError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 

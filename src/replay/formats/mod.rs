@@ -19,10 +19,8 @@ mod extended_json;
 pub mod activities;
 pub mod accepted_rejected;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod any_input;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use crate::files::{Columns, ColumnsError, FormatError, Progress, Watch, Wrong, time};

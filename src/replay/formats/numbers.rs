@@ -92,7 +92,6 @@ fn failed(path: &std::path::Path, compression: Option<&'static str>, error: csv:
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

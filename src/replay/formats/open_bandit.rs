@@ -158,7 +158,6 @@ fn features(row: &TableRow<'_>, columns: &[Column]) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -212,7 +212,6 @@ impl<'a> Walk<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;

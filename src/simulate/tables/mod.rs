@@ -10,7 +10,6 @@ mod likes;
 mod generate;
 pub mod bounds;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests;
 
 pub use attributes::Attributes;

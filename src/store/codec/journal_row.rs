@@ -334,7 +334,6 @@ fn example_from_bytes(bytes: &[u8]) -> Result<TrainingExample, &'static str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::collection::vec;
     use proptest::option;

@@ -216,7 +216,6 @@ fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

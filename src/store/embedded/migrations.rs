@@ -168,7 +168,6 @@ fn failed(error: rusqlite::Error) -> StoreError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -245,7 +245,6 @@ pub(super) fn corrupt(table: &'static str, detail: String) -> StoreError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -151,7 +151,6 @@ impl fmt::Debug for PostgresUrl {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -27,7 +27,7 @@ use crate::files::table::{Column, Columns};
 use crate::files::{FormatError, Wrong};
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
+#[allow(clippy::type_complexity, reason = "columns in tests are tuples of vectors")]
 mod tests;
 
 /// Number of rows that are decoded together.

@@ -13,7 +13,7 @@ mod text;
 mod columnar;
 mod database;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
+#[allow(clippy::type_complexity, reason = "columns in tests are tuples of vectors")]
 mod tests;
 
 use std::path::Path;

@@ -293,7 +293,6 @@ fn solve(before: f64, reach: f64, label: f64) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::domain::ids::{ItemId, TopicId};

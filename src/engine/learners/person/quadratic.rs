@@ -162,7 +162,6 @@ mod packed {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::domain::items::Embedding;

@@ -1,5 +1,4 @@
 //! Learners of metrics, as the checks of all learners see them.
-#![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::domain::ids::Key;

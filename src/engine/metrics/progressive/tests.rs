@@ -1,5 +1,4 @@
 //! Progressive AUC, calibration and log loss against direct computation.
-#![allow(clippy::unwrap_used)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;
