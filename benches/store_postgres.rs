@@ -73,6 +73,7 @@ fn entry(user: u32, seq: u64) -> Entry {
         features: vec![0.5; 5],
         predicted: Predicted { online: 0.1, topics: 0.2, model: 0.3, model_version: None },
         example: None,
+        liked_at: None,
     };
     let id = Key::new(&format!("{:016x}", seq.wrapping_mul(0x9e37_79b9_7f4a_7c15))).unwrap();
     let at = Millis(1_700_000_000_000 + seq.cast_signed());

@@ -259,6 +259,15 @@ impl Loader {
     /// # Errors
     /// The store fails.
     pub async fn act(&mut self, user: UserId, event: UserEvent) -> anyhow::Result<()> {
+        self.act_liked(user, event, None).await
+    }
+
+    /// Lets a user learn an event, unless the store holds an event of its id. `liked_at` is the instant of the like that
+    /// followed a view.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn act_liked(&mut self, user: UserId, event: UserEvent, liked_at: Option<Millis>) -> anyhow::Result<()> {
         self.recall(user).await?;
         // The state remembers the newest ids only. For older ones the store is queried, so that loading is idempotent.
         let is_long = self.offline.state(user).is_some_and(|state| state.seq().0 > EVENTS_REMEMBERED as u64);
@@ -266,7 +275,7 @@ impl Loader {
             self.brought.known += 1;
             return Ok(());
         }
-        self.learn(user, event).await
+        self.learn(user, event, liked_at).await
     }
 
     /// Lets a user learn a row that has no id of its own. The row is known if one of its ids holds an event with its
@@ -290,7 +299,7 @@ impl Loader {
         }
         let is_free = |id: &&Key| !found.iter().any(|entry| entry.id == **id);
         match ids.iter().find(is_free) {
-            Some(id) => self.learn(user, event(id)).await,
+            Some(id) => self.learn(user, event(id), None).await,
             None => bail!("other events have taken both ids of a row: {} and {}", ids[0], ids[1]),
         }
     }
@@ -318,7 +327,7 @@ impl Loader {
         Ok(())
     }
 
-    async fn learn(&mut self, user: UserId, event: UserEvent) -> anyhow::Result<()> {
+    async fn learn(&mut self, user: UserId, event: UserEvent, liked_at: Option<Millis>) -> anyhow::Result<()> {
         let interacted = match &event {
             UserEvent::Interacted(interaction) | UserEvent::Answered(interaction) => Some(interaction.at),
             _ => None,
@@ -326,6 +335,7 @@ impl Loader {
         match self.offline.act(user, event, self.now) {
             Learning::Learned(_) => {
                 self.brought.learned += 1;
+                liked_at.into_iter().for_each(|at| self.offline.set_liked_at(at));
                 let newest = self.newest(user);
                 let is_late = interacted.is_some_and(|at| at < *newest);
                 *newest = interacted.map_or(*newest, |at| at.max(*newest));

@@ -192,6 +192,9 @@ pub struct Learned {
     pub predicted: Predicted,
     /// Training example for the shared learners; `None` if they learn nothing from it.
     pub example: Option<Box<TrainingExample>>,
+    /// Instant of the like that followed an imported view; `None` where the table has no row for the like. The entry's
+    /// own instant is that of the view. Learning does not read it.
+    pub liked_at: Option<Millis>,
 }
 
 /// A training example for the shared learners. The user's actor computes it against the published shared weights, and

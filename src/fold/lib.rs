@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::domain::feeds::FeedItem;
 use crate::domain::ids::{ItemId, Key, Position, UserId};
-use crate::domain::journal::Entry;
+use crate::domain::journal::{Entry, What};
 use crate::domain::people::Person;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, DraftError, Effect, ItemWrite, Written};
@@ -256,6 +256,15 @@ impl Offline {
             }
         }
         learning
+    }
+
+    /// States when the view that the newest queued write records was liked. Only the journal keeps it.
+    pub fn set_liked_at(&mut self, at: Millis) {
+        if let Some(Write::Entry(Entry { what: What::Interacted(learned), .. })) =
+            self.writes.as_mut().and_then(|writes| writes.last_mut())
+        {
+            learned.liked_at = Some(at);
+        }
     }
 
     /// Takes the writes since the last call, in order.

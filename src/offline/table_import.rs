@@ -12,7 +12,7 @@ use eddyline::domain::items::Embedding;
 use eddyline::domain::time::Millis;
 use eddyline::engine::coordinator::Draft;
 use eddyline::engine::user::UserEvent;
-use eddyline_replay::log::tables::interactions;
+use eddyline_replay::log::tables::{FeedInteraction, interactions};
 use eddyline_tables::Tables;
 
 /// Imports people with their attributes, posts as items, and views and likes as interactions. A liked view is a `like`,
@@ -62,14 +62,14 @@ pub async fn tables(mut loader: Loader, tables: &Tables) -> anyhow::Result<Broug
     let world = loader.offline().world();
     let items: Vec<Option<ItemId>> = tables.posts.iter().map(|post| world.find_item(post.key.as_str())).collect();
     let bar = progress::steps("views and likes", feed.at.len() as u64);
-    for (row, kind, _) in interactions(feed) {
+    for FeedInteraction { row, kind, liked_at, .. } in interactions(feed) {
         let (person, post) = (feed.person[row] as usize, feed.post[row] as usize);
         let (at, item) = (feed.at[row], items[post].context("an item that was just written is not there")?);
         let (who, what) = (&tables.people[person].key, &tables.posts[post].key);
         let id = event_key(&[who.as_str(), what.as_str(), &at.0.to_string(), kind.name()])?;
         let interaction = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
         loader.advance(at);
-        loader.act(people[person], UserEvent::Interacted(interaction)).await?;
+        loader.act_liked(people[person], UserEvent::Interacted(interaction), liked_at).await?;
         bar.set_position(row as u64 + 1);
     }
     bar.finish_and_clear();

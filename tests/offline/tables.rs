@@ -209,10 +209,30 @@ fn what_was_imported_is_served_and_is_there_once() {
     let texts = std::fs::read_to_string(tables.path().join("post_text_df.csv")).unwrap();
     assert!(texts.contains(post["text"].as_str().unwrap().get(..20).unwrap()), "{post}");
     let rows = std::fs::read_to_string(tables.path().join("feed_data.csv")).unwrap();
-    let liked = rows.lines().filter(|row| row.ends_with(",view,1") && row.contains(",200,")).count();
     let acted = rest.get("/user/200/feed?limit=1000&compat=list&expand=user,post").success("a feed").json();
     let acted = acted.as_array().unwrap();
-    assert_eq!(acted.iter().filter(|row| row["target"] == 1).count(), liked, "each liked view is a row");
+    // Rows of the table are `timestamp,user_id,post_id,action,target`; the answer has the newest of them.
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let listed = acted.iter().map(|row| {
+        let time = text(&row["timestamp"])[..19].replace('T', " ");
+        [time, text(&row["post_id"]), text(&row["action"]), row["target"].to_string()]
+    });
+    let mut listed: Vec<[String; 4]> = listed.collect();
+    assert!(listed.is_sorted_by(|newer, older| newer[0] >= older[0]), "newest first: {listed:?}");
+    let oldest = listed.last().unwrap()[0].clone();
+    let cells = |row: &str| row.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let written = rows.lines().map(cells).filter(|row| row[1] == "200" && row[0] > oldest);
+    let mut written: Vec<[String; 4]> = written.map(|row| [0, 2, 3, 4].map(|cell| row[cell].clone())).collect();
+    listed.retain(|row| row[0] > oldest);
+    written.sort();
+    listed.sort();
+    assert_eq!(listed, written, "each view and each like is a row");
+    let of_view = |row: &serde_json::Value| row["action"] == "view" && row["target"] == 1;
+    let apart = |view: &serde_json::Value| {
+        let is_like = |row: &&serde_json::Value| row["action"] == "like" && row["post_id"] == view["post_id"];
+        acted.iter().find(is_like).is_some_and(|like| like["timestamp"].as_str() > view["timestamp"].as_str())
+    };
+    assert!(acted.iter().filter(|row| of_view(row)).any(apart), "a like has a time of its own");
     let row = &acted[0];
     assert_eq!((&row["user_id"], &row["user_detail"]["id"]), (&"200".into(), &"200".into()));
     assert!(row["post_detail"]["text"].is_string() && row["timestamp"].as_str().unwrap().ends_with('Z'), "{row}");

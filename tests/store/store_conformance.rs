@@ -95,6 +95,7 @@ fn liked(user: u32, seq: u64, id: &str, item: u32) -> Entry {
         features: vec![0.1, -0.0, f32::MIN_POSITIVE, 1e30, -3.5],
         predicted: Predicted { online: -0.7, topics: 0.2, model: 1.0 / 3.0, model_version: Some(ModelVersion(7)) },
         example: None,
+        liked_at: None,
     };
     Entry {
         user: UserId(user),

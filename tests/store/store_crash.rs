@@ -46,6 +46,7 @@ fn entry(user: u32, seq: u64) -> Entry {
             features: vec![seq as f32; 5],
             predicted: Predicted { online: 0.0, topics: 0.0, model: 0.0, model_version: None },
             example: None,
+            liked_at: None,
         })
     };
     let id = Key::new(&format!("{user}-{seq}")).unwrap();

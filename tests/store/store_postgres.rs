@@ -70,6 +70,7 @@ fn entry(user: u32, seq: u64) -> Entry {
             features: vec![seq as f32, f32::NAN],
             predicted: Predicted { online: 0.0, topics: 0.0, model: 0.0, model_version: None },
             example: None,
+            liked_at: None,
         })
     };
     let id = Key::new(&format!("{user}-{seq}")).unwrap();

@@ -70,6 +70,7 @@ impl UserState {
             centre,
             features: rows[0].features.to_vec(),
             predicted,
+            liked_at: None,
             example: signal.map(|signal| {
                 let author = item.author.as_ref().map(|author| author.id);
                 Box::new(TrainingExample {

@@ -150,7 +150,7 @@ const WRITTEN: &[(&str, &str)] = &[
     (
         "ListedInteraction",
         r#"{user: Key, seq: integer, id: Key, item: Key, kind: Kind, at: Time, received: Time, dwell_ms?: integer,
-            shown?: Shown, predicted: Predicted, user_detail?: User, post_detail?: Item}"#,
+            shown?: Shown, liked_at?: Time, predicted: Predicted, user_detail?: User, post_detail?: Item}"#,
     ),
     (
         "InteractionRow",

@@ -52,7 +52,7 @@ pub(crate) struct InteractionInput {
     at: Option<Millis>,
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[schemars(rename = "Interaction")]
 pub(crate) struct InteractionView {
     user: Key,
@@ -66,6 +66,8 @@ pub(crate) struct InteractionView {
     dwell_ms: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shown: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    liked_at: Option<Millis>,
     predicted: Predicted,
 }
 
@@ -143,20 +145,21 @@ impl Shape {
             return found(&json!({"interactions": views(request, entries)}));
         }
         let (world, server, now) = (request.server().world(), request.server().clone(), request.server().clock().now());
+        let most = entries.len();
         let views = views(request, entries);
         let size_of = Arc::clone(&world);
-        let size = move |view: &InteractionView| {
+        let size = move |(view, _): &(InteractionView, Option<TableRow>)| {
             let item = size_of.find_item(view.item.as_str()).and_then(|id| size_of.item(id)).filter(|_| self.post);
             512 + item.map_or(0, items::weight) + if self.user { ATTRIBUTES_BYTES_MAX } else { 0 }
         };
-        let write = move |view: InteractionView| {
+        let write = move |(view, row): (InteractionView, Option<TableRow>)| {
             let item = world.find_item(view.item.as_str()).and_then(|id| world.item(id)).filter(|_| self.post);
             let post = item.and_then(|item| serde_json::to_value(items::view(&world, item, now)).ok());
             let person = server.people().find(view.user.as_str()).filter(|_| self.user);
             let user = person.and_then(|id| serde_json::to_value(people::view(&*server.people().get(id)?, None)).ok());
-            let mut all = match self.rows {
-                true => view.row(),
-                false => serde_json::to_value(&view).ok()?,
+            let mut all = match row {
+                Some(row) => row.of(&view),
+                None => serde_json::to_value(&view).ok()?,
             };
             if let Some(user) = user {
                 all["user_detail"] = user;
@@ -167,24 +170,51 @@ impl Shape {
             serde_json::to_vec(&all).ok()
         };
         match self.rows {
-            true => listed_bare(request, views.into_iter(), size, write).await,
-            false => listed(request, "interactions", views.into_iter(), size, write, fields([])).await,
+            true => listed_bare(request, table(views, most).into_iter(), size, write).await,
+            false => {
+                let views = views.into_iter().map(|view| (view, None));
+                listed(request, "interactions", views, size, write, fields([])).await
+            }
         }
     }
 }
 
-impl InteractionView {
-    /// The interaction as a row of a feed table. A liked view is one row: action `like` with target 1.
-    fn row(&self) -> Value {
-        let liked = self.kind == Kind::Like;
+/// Action, target and instant of one row of a feed table.
+#[derive(Clone, Copy)]
+struct TableRow {
+    action: &'static str,
+    target: bool,
+    at: Millis,
+}
+
+impl TableRow {
+    fn of(self, view: &InteractionView) -> Value {
         json!({
-            "user_id": self.user,
-            "post_id": self.item,
-            "action": if liked { "like" } else { "view" },
-            "target": u8::from(liked),
+            "user_id": view.user,
+            "post_id": view.item,
+            "action": self.action,
+            "target": u8::from(self.target),
             "timestamp": timestamps::text(self.at),
         })
     }
+}
+
+/// Rows of a feed table, newest first, at most `most`. An imported view that was liked later is two rows, `view` with
+/// target 1 and `like`. Another like is one row with target 1.
+fn table(views: Vec<InteractionView>, most: usize) -> Vec<(InteractionView, Option<TableRow>)> {
+    let mut rows = Vec::with_capacity(views.len());
+    for view in views {
+        let target = view.kind == Kind::Like;
+        if let Some(at) = view.liked_at {
+            rows.push((view.clone(), TableRow { action: "like", target: false, at }));
+        }
+        let action = if target && view.liked_at.is_none() { "like" } else { "view" };
+        let row = TableRow { action, target, at: view.at };
+        rows.push((view, row));
+    }
+    rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.at));
+    rows.truncate(most);
+    rows.into_iter().map(|(view, row)| (view, Some(row))).collect()
 }
 
 async fn one(request: &AuthedRequest, body: &[u8]) -> HttpResult {
@@ -254,11 +284,13 @@ async fn act(request: &AuthedRequest, posted: InteractionInput) -> (Key, Result<
 fn views(request: &AuthedRequest, entries: Vec<Entry>) -> Vec<InteractionView> {
     let (world, people) = (request.server().world(), request.server().people());
     let view = |entry: Entry| {
-        let What::Interacted(Learned { item, kind, dwell_ms, shown, predicted, .. }) = entry.what else { return None };
+        let What::Interacted(Learned { item, kind, dwell_ms, shown, predicted, liked_at, .. }) = entry.what else {
+            return None;
+        };
         let Entry { user, seq, id, at, received, .. } = entry;
         let user = people.get(user)?.key.clone();
         let item = world.item(item)?.key.clone();
-        Some(InteractionView { user, seq, id, item, kind, at, received, dwell_ms, shown, predicted })
+        Some(InteractionView { user, seq, id, item, kind, at, received, dwell_ms, shown, liked_at, predicted })
     };
     entries.into_iter().filter_map(view).collect()
 }

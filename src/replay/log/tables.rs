@@ -3,39 +3,63 @@
 //! Invariant: a liked view is a `like`, any other a `skip`, and both are judged. A like row that repeats a liked view
 //! is dropped; any other is a `like` that is not judged. Posts without a view are items, too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::rows::{About, Act, Log, LogBuilder, LogRow};
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::items::Embedding;
+use crate::domain::time::Millis;
 use crate::tables::{Action, FeedRows, Tables};
 
-/// The rows of a feed as interactions: number of the row, kind, whether it is judged.
-pub fn interactions(feed: &FeedRows) -> impl Iterator<Item = (usize, Kind, bool)> + '_ {
-    // By user and post: liked views that no like row has repeated yet.
-    let mut told: HashMap<(u32, u32), u32> = HashMap::new();
-    let mut counted = 0;
+/// A row of a feed as an interaction.
+pub struct FeedInteraction {
+    /// Number of the row in the feed, from 0.
+    pub row: usize,
+    /// Kind of the interaction.
+    pub kind: Kind,
+    /// True where a labelled protocol predicts the row's label.
+    pub is_judged: bool,
+    /// Instant of the like row that repeats this view.
+    pub liked_at: Option<Millis>,
+}
+
+/// The rows of a feed as interactions, in the order of the feed.
+pub fn interactions(feed: &FeedRows) -> impl Iterator<Item = FeedInteraction> + '_ {
+    let (repeated, repeats) = likes_of_views(feed);
     (0..feed.at.len()).filter_map(move |row| {
+        let (kind, is_judged) = match (feed.action[row], feed.target[row]) {
+            (Action::View, true) => (Kind::Like, true),
+            (Action::View, false) => (Kind::Skip, true),
+            (Action::Like, _) if repeats[row] => return None,
+            (Action::Like, _) => (Kind::Like, false),
+        };
+        Some(FeedInteraction { row, kind, is_judged, liked_at: repeated.get(&row).copied() })
+    })
+}
+
+/// Instants of likes by the row of their liked view, and for each row whether it is such a like. A like belongs to the
+/// oldest liked view of its user and post without a like.
+fn likes_of_views(feed: &FeedRows) -> (HashMap<usize, Millis>, Vec<bool>) {
+    let mut waiting: HashMap<(u32, u32), VecDeque<usize>> = HashMap::new();
+    let (mut repeated, mut repeats) = (HashMap::new(), vec![false; feed.at.len()]);
+    let mut counted = 0;
+    for row in 0..feed.at.len() {
         if row == counted {
             // Views count before the likes of their instant, in any order of the rows.
             counted += feed.at[row..].iter().take_while(|at| **at == feed.at[row]).count();
             for view in (row..counted).filter(|at| feed.action[*at] == Action::View && feed.target[*at]) {
-                *told.entry((feed.person[view], feed.post[view])).or_default() += 1;
+                waiting.entry((feed.person[view], feed.post[view])).or_default().push_back(view);
             }
         }
-        match (feed.action[row], feed.target[row]) {
-            (Action::View, true) => Some((row, Kind::Like, true)),
-            (Action::View, false) => Some((row, Kind::Skip, true)),
-            (Action::Like, _) => {
-                let pending = told.get_mut(&(feed.person[row], feed.post[row])).filter(|pending| **pending > 0);
-                let Some(pending) = pending else { return Some((row, Kind::Like, false)) };
-                *pending -= 1;
-                None
-            }
+        if feed.action[row] == Action::Like {
+            let view = waiting.get_mut(&(feed.person[row], feed.post[row])).and_then(VecDeque::pop_front);
+            repeated.extend(view.map(|view| (view, feed.at[row])));
+            repeats[row] = view.is_some();
         }
-    })
+    }
+    (repeated, repeats)
 }
 
 /// A log of tables whose times are rounded down to `unit_ms`.
@@ -57,7 +81,7 @@ pub fn log_of(tables: &Tables, unit_ms: i64) -> LogBuilder {
         log.describe(*item, about);
     }
     let feed = &tables.feed;
-    for (row, kind, is_judged) in interactions(feed) {
+    for FeedInteraction { row, kind, is_judged, .. } in interactions(feed) {
         log.push(LogRow {
             at: feed.at[row],
             user: users[feed.person[row] as usize],

@@ -65,7 +65,7 @@ pub struct JournalRow<'a> {
     pub predicted: Option<Cow<'a, [u8]>>,
     /// Training example for the shared learners: postcard bytes; null without one.
     pub lesson: Option<Cow<'a, [u8]>>,
-    /// JSON object, for all kinds except interactions.
+    /// JSON object; null for interactions, except for a view that was liked later.
     pub payload: Option<Cow<'a, str>>,
     /// Number of the entry that cancelled this one; null while it stands.
     pub cancelled_by: Option<i64>,
@@ -79,6 +79,12 @@ struct UserPayload {
 #[derive(Serialize, Deserialize)]
 struct ItemPayload {
     item: u32,
+}
+
+/// The like of an imported view: its instant, Unix milliseconds.
+#[derive(Serialize, Deserialize)]
+struct LikedPayload {
+    liked_at: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -197,11 +203,18 @@ impl<'a> JournalRow<'a> {
             }
             self.lesson = Some(Cow::Owned(bytes));
         }
-        Ok(())
+        match learned.liked_at {
+            Some(at) => self.set_payload(&LikedPayload { liked_at: at.0 }),
+            None => Ok(()),
+        }
     }
 
     fn other(&mut self, kind: &'static str, payload: &impl Serialize) -> Result<(), StoreError> {
         self.kind = Cow::Borrowed(kind);
+        self.set_payload(payload)
+    }
+
+    fn set_payload(&mut self, payload: &impl Serialize) -> Result<(), StoreError> {
         let text = serde_json::to_string(payload).map_err(|error| StoreError::Refused(error.to_string()))?;
         self.payload = Some(Cow::Owned(text));
         Ok(())
@@ -284,6 +297,10 @@ impl<'a> JournalRow<'a> {
             features: self.features.as_deref().and_then(floats_from_bytes).ok_or("features")?,
             predicted,
             example: self.lesson.as_deref().map(example_from_bytes).transpose()?.map(Box::new),
+            liked_at: match self.payload {
+                Some(_) => Some(Millis(self.payload::<LikedPayload>()?.liked_at)),
+                None => None,
+            },
         })
     }
 }
@@ -412,7 +429,7 @@ mod tests {
             (option::of(shown), option::of(signal), any_topics(), any::<u32>(), any::<u32>()),
             (
                 vec(any_float(), 0..12),
-                predicted,
+                (predicted, option::of(any::<i64>().prop_map(Millis))),
                 (option::of(any_example()), vec(any_weak_negative(), 0..20)).prop_map(|(example, passed)| {
                     example.map(|example| Box::new(TrainingExample { passed, ..example }))
                 }),
@@ -422,7 +439,7 @@ mod tests {
                 |(
                     (item, revision, kind, dwell_ms),
                     (shown, signal, topics, topic, epoch),
-                    (features, predicted, example),
+                    (features, (predicted, liked_at), example),
                 )| {
                     Learned {
                         item: ItemId(item),
@@ -436,6 +453,7 @@ mod tests {
                         features,
                         predicted,
                         example,
+                        liked_at,
                     }
                 },
             )
