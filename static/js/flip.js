@@ -3,15 +3,16 @@
 // First, Last, Invert, Play: measures, changes, offsets each child by its difference, and animates the offset to zero.
 
 const DURATION_MS = 420;
-const TOP_PIXELS = 40;
+export const TOP_PIXELS = 40;
 const EASING = "cubic-bezier(.2, .8, .2, 1)";
 
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
- * Brings `container` into the order of `wanted`, with animation. Removed nodes fade out in place.
+ * Brings `container` into the order of `wanted`, with animation. Removed nodes fade out in place. With `top`, the
+ * position of `scroller` stays as it is; else the child `hold` keeps its place on screen, if there is one.
  */
-export function reorder(container, wanted, { scroller = null } = {}) {
+export function reorder(container, wanted, { scroller = null, top = false, hold = null } = {}) {
   const staying = new Set(wanted);
   const present = [...container.children].filter((child) => !child.classList.contains("leaving"));
   const before = new Map(present.map((child) => [child, child.getBoundingClientRect()]));
@@ -22,8 +23,8 @@ export function reorder(container, wanted, { scroller = null } = {}) {
   place(container, wanted);
   if (focused && document.activeElement !== focused && focused.isConnected) focused.focus({ preventScroll: true });
 
-  if (scroller) {
-    const held = focused?.matches(":focus-visible") ? wanted.find((child) => child.contains(focused)) : null;
+  if (scroller && !top) {
+    const held = hold ?? (focused?.matches(":focus-visible") ? wanted.find((child) => child.contains(focused)) : null);
     if (held) keepSight(scroller, [held], before);
     // At the top of the page, new posts must stay visible.
     else if (scrolledBefore >= TOP_PIXELS) keepSight(scroller, wanted, before);

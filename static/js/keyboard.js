@@ -7,7 +7,7 @@ import { recall, remember } from "./storage.js";
 
 const KINDS = new Map(ACTIONS.map(({ kind, key }) => [key, kind]));
 
-/** Binds the keys to `commands`: `step(by)`, `act(kind)`, `why()`, `write()`, `people()`. */
+/** Binds the keys to `commands`: `step(by)`, `act(kind)`, `undo()`, `why()`, `write()`, `people()`. */
 export function listen({ help, toggle, open, close }, commands) {
   toggle.checked = recall("keys", "localStorage") ?? true;
   toggle.addEventListener("change", () => remember("keys", toggle.checked, "localStorage"));
@@ -36,6 +36,7 @@ function commandOf(key, commands) {
   return {
     j: () => commands.step(1),
     k: () => commands.step(-1),
+    u: commands.undo,
     w: commands.why,
     c: commands.write,
     p: commands.people,

@@ -1,9 +1,10 @@
 // Assembles the page: one session at a time, and the parts that show it.
 //
 // Reading order: server, session (the data, by the client library); feed, card, why, flip (the stream on screen);
-// model, accuracy, live, composer, people, status, metrics, history, keyboard (the rest).
+// model, accuracy, live, chosen, composer, people, status, metrics, history, keyboard (the rest).
 
 import { Accuracy } from "./accuracy.js";
+import { Chosen } from "./chosen.js";
 import { Composer } from "./composer.js";
 import { hueOf, setText } from "./element.js";
 import { Feed } from "./feed.js";
@@ -20,6 +21,7 @@ import { Status } from "./status.js";
 import { recall, remember } from "./storage.js";
 
 const TICK_MS = 1000;
+const WORDS_OF = { like: "Liked", share: "Shared", skip: "Skipped", hide: "Hidden:", accept: "More like", reject: "Fewer like" };
 const get = (id) => document.getElementById(id);
 
 let session = null;
@@ -48,15 +50,16 @@ const status = new Status(
     cause: get("cause"),
     took: get("took"),
     troubles: get("troubles"),
+    toast: get("toast"),
     announcer: get("announcer"),
   },
   () => session?.again(),
 );
 
 const feed = new Feed(
-  { list: get("feed"), scroller: get("scroller"), more: get("more"), empty: get("feed-empty") },
+  { list: get("feed"), scroller: get("scroller"), more: get("more"), empty: get("feed-empty"), fresh: get("fresh") },
   {
-    onAction: (item, kind) => session.react(item, kind),
+    onAction: react,
     onDrawn: (visible) => session?.drawn(visible),
     onSight: (visible) => session?.sees(visible),
     onMore: () => {
@@ -104,6 +107,11 @@ const past = new TopicHistory({
 
 const live = new LiveNow({ list: get("live"), empty: get("live-empty"), count: get("live-count") }, show);
 
+const chosen = new Chosen(
+  { liked: get("liked"), hidden: get("hidden-items"), empty: get("chosen-empty") },
+  { onUndo: (item) => session.undo(item), textOf: briefly },
+);
+
 const composer = new Composer(
   {
     form: get("composer"),
@@ -128,7 +136,7 @@ function open(person) {
   setText(get("person-name"), person.name);
   setText(get("person-initials"), initials(person.name));
   get("person").style.setProperty("--hue", hueOf(person.id));
-  for (const part of [feed, topics, live, composer, status]) part.clear();
+  for (const part of [feed, topics, live, chosen, composer, status]) part.clear();
   accuracy.open(person.id, settings.ranking);
   metrics.open(person.id);
   past.open(person.id);
@@ -162,10 +170,11 @@ function listener(current) {
       get("more").disabled = false;
       redraw();
     },
-    onReaction(item) {
-      feed.react(item, session.reactions.get(item));
+    onReaction(item, isHere = true) {
+      feed.react(item, session.reactions.get(item), isHere);
       status.tick(session.waiting);
     },
+    onStanding: (lists) => chosen.show(lists),
     onAccepted(message, item) {
       if (message.type === "post") {
         composer.accepted(message.id, item);
@@ -201,9 +210,26 @@ function redraw(change = null) {
   topics.suggest([...found]);
   live.learn(items, mine.clock.now());
   composer.place(items);
-  feed.show(mine, (shifts) => {
+  feed.show(mine, changeOf(change), (shifts) => {
     if (change && session === mine) status.cause(change, performance.now(), shifts, briefly);
   });
+}
+
+/** How a change of the stream may move cards: see `Feed.show`. */
+function changeOf(change) {
+  const kind = change?.cause?.kind;
+  const type = change?.act?.message.type;
+  if (type === "interact" || type === "undo") return "act";
+  return kind === "opened" || kind === "configured" || type ? "settle" : "news";
+}
+
+/** Records a reaction, or takes it back, and offers to undo it. */
+function react(item, kind) {
+  const mine = session;
+  if (!mine.react(item, kind)) return;
+  const reaction = mine.reactions.get(item);
+  if (!reaction) return status.offer(null);
+  status.offer(`${WORDS_OF[reaction.kind]} \u201c${briefly(item)}\u201d`, () => session === mine && mine.undo(item));
 }
 
 function showModel(model) {
@@ -258,7 +284,8 @@ function wirePage() {
     { help: get("help"), toggle: get("help-keys"), open: get("help-open"), close: get("help-close") },
     {
       step: (by) => feed.step(by),
-      act: (kind) => feed.current && session.react(feed.current.item.item, kind),
+      act: (kind) => feed.current && react(feed.current.item.item, kind),
+      undo: () => status.undo(),
       why: () => feed.current?.toggleWhy(),
       write: () => composer.focus(),
       people: () => people.open(session?.person ?? null),

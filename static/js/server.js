@@ -43,6 +43,13 @@ export async function availability() {
   return { items: items.map(({ available_until, ...item }) => ({ ...item, until: available_until ?? undefined })) };
 }
 
+/** The newest items that a user likes, and those that they hid or rejected; `whole` when there are no others. */
+export async function standing(id) {
+  const path = `v1/users/${encodeURIComponent(id)}`;
+  const [liked, hidden] = await Promise.all(["liked", "hidden"].map((name) => server().request("GET", `${path}/${name}`)));
+  return { liked: liked.items, hidden: hidden.items, whole: liked.next === undefined && hidden.next === undefined };
+}
+
 /** The model of a user in the form of a `model` message, with the `decay` of `welcome`. */
 export async function modelOf(id) {
   const model = await server().model(id);

@@ -6,6 +6,7 @@ const ANNOUNCE_EVERY_MS = 1200;
 // The page keeps the user's own cause on display for so long, even if a refresh follows: mostly that refresh stems from
 // this act.
 const ACT_STAYS_MS = 3000;
+const OFFER_STAYS_MS = 8000;
 const WORDS = {
   closed: "not connected",
   connecting: "connecting\u2026",
@@ -21,6 +22,8 @@ const DID = {
   hide: "hiding",
   accept: "\u201cmore like this\u201d",
   reject: "\u201cnot like this\u201d",
+  unlike: "taking back your like",
+  unhide: "taking back your \u201cnot like this\u201d",
 };
 
 export class Status {
@@ -30,6 +33,8 @@ export class Status {
   #announced = 0;
   #announcing = 0;
   #actSaid = -Infinity;
+  #undo = null;
+  #toastTimer = 0;
 
   /** `onAgain()` runs when the user asks to connect now. */
   constructor(parts, onAgain) {
@@ -74,7 +79,27 @@ export class Status {
     if (act && shifts.size) this.announce(`Re-ranked: ${shifts.size} posts moved.`);
   }
 
+  /** Shows what was done, with a button that undoes it; null takes the offer back. */
+  offer(words, undo = null) {
+    const { toast } = this.#parts;
+    clearTimeout(this.#toastTimer);
+    this.#undo = undo;
+    toast.hidden = words === null;
+    if (words === null) return;
+    const button = element("button", { type: "button", onclick: () => this.undo() }, "Undo");
+    toast.replaceChildren(element("span", {}, words), button);
+    this.#toastTimer = setTimeout(() => this.offer(null), OFFER_STAYS_MS);
+  }
+
+  /** Undoes what the toast offers. */
+  undo() {
+    const undo = this.#undo;
+    this.offer(null);
+    undo?.();
+  }
+
   clear() {
+    this.offer(null);
     this.#actSaid = -Infinity;
     setText(this.#parts.cause, "");
     this.#parts.took.replaceChildren();
@@ -107,6 +132,7 @@ export class Status {
           const text = textOf(act.message.item);
           return `Re-ranked by ${DID[act.message.kind] ?? act.message.kind}${text ? ` of \u201c${text}\u201d` : ""}`;
         }
+        if (act?.message.type === "undo") return "Re-ranked by what you took back";
         if (act?.message.type === "configure") return "Re-ranked by the weights you set";
         if (act?.message.type === "post") return "Re-ranked by your post";
         return "Re-ranked by what you did elsewhere";

@@ -81,13 +81,16 @@ async function walk() {
     await page.locator("#people-list button").first().click();
     await page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
     await cards(page).nth(2).waitFor({ timeout: WAIT_MS });
+    await page.locator("#liked[data-read]").waitFor({ state: "attached", timeout: WAIT_MS });
     await still(page);
     await shot(page, "2-stream");
   });
 
   await step("a like of the third post is pending or accepted at once, then accepted, and re-ranks", async () => {
-    const key = await cards(page).nth(2).getAttribute("data-item");
+    await cards(page).nth(2).hover();
+    const key = await page.locator('.card:not(.leaving)[data-reaction=""]').nth(1).getAttribute("data-item");
     const version = await versionOf(page);
+    const before = await places(page);
     const pressed = Date.now();
     await byKey(page, key).locator("[data-kind=like]").click();
     const liked = byKey(page, key);
@@ -99,6 +102,8 @@ async function walk() {
     await page.waitForFunction((old) => document.querySelector("#feed").dataset.version !== old, version);
     check(/ms/.test(await page.textContent("#took")), "no word of how long it took");
     await still(page);
+    const there = before.findIndex(({ item }) => item === key) + 1;
+    check(same(before.slice(0, there), (await places(page)).slice(0, there)), "the liked post, or one above it, moved");
     await shot(page, "3-liked");
   });
 
@@ -158,12 +163,79 @@ async function walk() {
     await shot(page, "5-posted");
   });
 
-  await step("a hidden post vanishes", async () => {
+  await step("no reaction moves a card above it or itself, and pressing again takes it back", async () => {
+    await settle(page);
+    await cards(page).nth(1).hover();
+    const had = await cards(page).nth(1).getAttribute("data-reaction");
+    if (had) await cards(page).nth(1).locator(`[data-kind=${had}]`).click();
+    for (const kind of ["like", "share", "skip", "hide", "accept", "reject"]) {
+      const before = await places(page);
+      const key = before[1].item;
+      if (await byKey(page, key).getAttribute("data-reaction")) throw new Error(`${key} has a reaction before it is pressed`);
+      await byKey(page, key).locator(`[data-kind=${kind}]`).click();
+      await byKey(page, key, "[data-state=accepted]").waitFor({ timeout: WAIT_MS });
+      await still(page);
+      const after = await places(page);
+      check(same(before.slice(0, 2), after.slice(0, 2)), `${kind}: ${JSON.stringify(before.slice(0, 2))} became ${JSON.stringify(after.slice(0, 2))}`);
+      await byKey(page, key).locator(`[data-kind=${kind}]`).click();
+      await byKey(page, key, '[data-reaction=""]').waitFor({ timeout: WAIT_MS });
+      await page.waitForFunction(() => !/to send/.test(document.querySelector("#line").textContent));
+      const again = await places(page);
+      check(same(before.slice(0, 2), again.slice(0, 2)), `${kind} undone: ${JSON.stringify(again.slice(0, 2))}`);
+    }
+    const person = await page.evaluate(() => JSON.parse(sessionStorage.getItem("eddyline.person")).id);
+    const [key] = [(await places(page))[1].item];
+    await page.waitForTimeout(500);
+    for (const list of ["liked", "hidden"]) {
+      const { items } = await (await fetch(`${BASE}/v1/users/${encodeURIComponent(person)}/${list}`)).json();
+      check(items.every(({ item }) => item !== key), `${list} still lists ${key}`);
+    }
+  });
+
+  await step("a hidden post keeps its room without its text, can be undone from the toast, and leaves when the reader moves on", async () => {
     const key = await cards(page).nth(1).getAttribute("data-item");
-    await byKey(page, key).locator("[data-kind=hide]").click();
-    await byKey(page, key).waitFor({ state: "detached", timeout: WAIT_MS });
+    const card = byKey(page, key);
+    const box = await card.boundingBox();
+    await card.locator("[data-kind=hide]").click();
+    await byKey(page, key, "[data-state=accepted]").waitFor({ timeout: WAIT_MS });
     await still(page);
+    check(same(box, await card.boundingBox()), "the hidden post moved");
+    check(!(await card.locator(".text").isVisible()), "the text is still there");
     await shot(page, "6-hidden");
+    await page.locator("#toast button").click();
+    await card.locator(".text").waitFor({ timeout: WAIT_MS });
+    await card.locator("[data-kind=hide]").click();
+    await byKey(page, key, "[data-state=accepted]").waitFor({ timeout: WAIT_MS });
+    await page.locator("#chosen summary").click();
+    await page.locator(`#hidden-items li[data-item="${key}"]`).waitFor({ timeout: WAIT_MS });
+    await settle(page);
+    await card.waitFor({ state: "detached", timeout: WAIT_MS });
+  });
+
+  await step("what is hidden is listed, and undone there", async () => {
+    const row = page.locator("#hidden-items li").first();
+    const key = await row.getAttribute("data-item");
+    await row.locator("button").click();
+    await page.locator(`#hidden-items li[data-item="${key}"]`).waitFor({ state: "detached", timeout: WAIT_MS });
+    await page.locator("#chosen summary").click();
+  });
+
+  await step("a second tab shows the heart, and its going", async () => {
+    const other = await page.context().newPage();
+    await other.goto(page.url());
+    await other.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
+    await settle(page);
+    const key = await cards(page).first().getAttribute("data-item");
+    const heart = page.locator(`.card:not(.leaving)[data-item="${key}"] [data-kind=like]`);
+    const there = other.locator(`#liked li[data-item="${key}"]`);
+    await heart.click();
+    await there.waitFor({ state: "attached", timeout: WAIT_MS });
+    const card = other.locator(`.card:not(.leaving)[data-item="${key}"]`);
+    if (await card.count()) check((await card.getAttribute("data-reaction")) === "like", "no heart in the second tab");
+    await heart.click();
+    await there.waitFor({ state: "detached", timeout: WAIT_MS });
+    await other.close();
+    await page.bringToFront();
   });
 
   await step("another ranking", async () => {
@@ -211,6 +283,7 @@ async function quiet() {
       const now = await versionOf(page);
       if (now !== version) [version, since] = [now, Date.now()];
     }
+    await settle(page);
     const [asked, shown] = [(await feed()).map(({ item }) => item), await onScreen()];
     check(asked.join() === shown.join(), `REST says ${asked}, the screen shows ${shown}`);
     return shown;
@@ -219,11 +292,35 @@ async function quiet() {
     await ask(`/v1/users/${person}`, send("PUT", { name: "Quiet" }));
     await page.goto(`${BASE}/?user=${person}`);
     await cards(page).nth(2).waitFor({ timeout: WAIT_MS });
+    await cards(page).nth(2).hover();
     const liked = await cards(page).nth(2).getAttribute("data-item");
     const pressed = Date.now();
     await byKey(page, liked).locator("[data-kind=like]").click();
     await accepted(page, liked, pressed);
+    check((await onScreen())[2] === liked, "the liked post left its place");
+    await settle(page);
     await equal();
+  });
+  await step("quiet: while a pointer rests on the stream nothing moves, and what is new waits behind a button", async () => {
+    const { items } = await ask("/v1/items?limit=1");
+    await cards(page).nth(1).hover();
+    const before = await places(page);
+    const topics = items[0].topics;
+    const author = (await ask("/v1/users?limit=1")).users[0].id;
+    for (const n of [1, 2, 3]) await ask("/v1/items", send("POST", { text: `Quiet waters ${n} ${person}`, author, topics }));
+    await page.locator("input[name=ranking][value=flat]").check({ force: true });
+    await settle(page);
+    await cards(page).nth(1).hover();
+    const still1 = await places(page);
+    await ask("/v1/items", send("POST", { text: `Still waters ${person}`, author, topics }));
+    await page.locator("#fresh", { hasText: /\d new/ }).waitFor({ timeout: WAIT_MS });
+    check(same(still1.slice(0, 3), (await places(page)).slice(0, 3)), "cards moved under the pointer");
+    await shot(page, "7-fresh");
+    await page.locator("#fresh").click();
+    await page.locator(".card:not(.leaving) .text", { hasText: `Still waters ${person}` }).waitFor({ timeout: WAIT_MS });
+    check(before.length > 0, "no card was on screen");
+    await page.locator("input[name=ranking][value=model]").check({ force: true });
+    await settle(page);
   });
   await step("quiet: what others do comes to the screen, and says so", async () => {
     const { items } = await ask("/v1/items?limit=1000");
@@ -272,10 +369,11 @@ async function droppedLine() {
     await page.goto(BASE);
     await page.locator("#people-list button").nth(1).click();
     await cards(page).nth(2).waitFor({ timeout: WAIT_MS });
+    await page.locator("#liked[data-read]").waitFor({ state: "attached", timeout: WAIT_MS });
     broken = true;
     await lines.at(-1).close();
     await page.locator("#line:not([data-state=online])").waitFor({ timeout: WAIT_MS });
-    const key = await cards(page).nth(1).getAttribute("data-item");
+    const key = await page.locator('.card:not(.leaving)[data-reaction=""]').nth(1).getAttribute("data-item");
     const pressed = Date.now();
     await byKey(page, key).locator("[data-kind=like]").click();
     await byKey(page, key, "[data-state=pending]").waitFor({ timeout: WAIT_MS });
@@ -321,7 +419,8 @@ async function phone() {
     await page.goto(BASE);
     await page.locator("#people-list button").first().click();
     await cards(page).first().waitFor({ timeout: WAIT_MS });
-    await cards(page).nth(1).locator("[data-kind=like]").click();
+    await page.locator("#liked[data-read]").waitFor({ state: "attached", timeout: WAIT_MS });
+    await page.locator('.card:not(.leaving)[data-reaction=""]').nth(1).locator("[data-kind=like]").click();
     await page.waitForFunction(() => /Re-ranked/.test(document.querySelector("#cause").textContent));
     await still(page);
     await shot(page, "9-phone");
@@ -589,6 +688,25 @@ async function newPage(options) {
 
 function cards(page) {
   return page.locator(".card:not(.leaving)");
+}
+
+/** Moves the pointer off the stream, and brings the cards into the order of the stream. */
+async function settle(page) {
+  await page.mouse.move(5, 5);
+  await page.evaluate(() => document.activeElement?.blur());
+  // It may go by itself between the look and the click.
+  if (await page.locator("#fresh").isVisible()) await page.locator("#fresh").click({ timeout: 1000 }).catch(() => {});
+  await page.mouse.move(5, 5);
+  await still(page);
+}
+
+/** The cards on screen: item and the pixel of the upper edge. */
+function places(page) {
+  return page.$$eval(".card:not(.leaving)", (all) => all.map((card) => ({ item: card.dataset.item, top: Math.round(card.getBoundingClientRect().top) })));
+}
+
+function same(left, right) {
+  return JSON.stringify(left) === JSON.stringify(right);
 }
 
 function byKey(page, key, more = "") {

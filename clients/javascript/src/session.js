@@ -188,6 +188,24 @@ export class Session {
     return this.interact(item, "hide");
   }
 
+  /** Takes back all likes of an item. @param {string} item */
+  unlike(item) {
+    return this.interact(item, "unlike");
+  }
+
+  /** Takes back all hides and rejects of an item. @param {string} item */
+  unhide(item) {
+    return this.interact(item, "unhide");
+  }
+
+  /**
+   * Takes back one interaction, named by its event id.
+   * @param {string} event @param {{id?: string}} [more]
+   */
+  undo(event, { id = newId() } = {}) {
+    return this.#submit({ type: "undo", id, event });
+  }
+
   /**
    * The user makes an item; the answer names it in `item`.
    * @param {string} text @param {{topic?: string, embedding?: number[], windows?: Window[], id?: string}} [more]

@@ -1,7 +1,7 @@
 // The objects of the wire, as types. Their meaning is in docs/protocol.md of the server.
 
 /** @typedef {"flat" | "topics" | "model" | "tower"} Ranking */
-/** @typedef {"like" | "share" | "reply" | "accept" | "click" | "watch" | "read" | "skip" | "hide" | "reject" | "view"} Kind */
+/** @typedef {"like" | "share" | "reply" | "accept" | "click" | "watch" | "read" | "skip" | "hide" | "reject" | "view" | "unlike" | "unhide"} Kind */
 /** @typedef {{expert: string, amount: number}} Reason */
 /** @typedef {{start: number, stop?: number | null}} Window Times in milliseconds since 1970; without `stop` it is open-ended. */
 
@@ -96,7 +96,8 @@
 /** @typedef {{type: "live", id: string, item: string, on: boolean}} OnAir */
 /** @typedef {{type: "follow" | "unfollow", id: string, user: string}} Follow */
 /** @typedef {{type: "configure", id: string, topics: Record<string, number>}} Weigh */
-/** @typedef {Interact | Post | OnAir | Follow | Weigh} EventMessage A message that the server answers with `accepted`. */
+/** @typedef {{type: "undo", id: string, event: string}} Undo */
+/** @typedef {Interact | Undo | Post | OnAir | Follow | Weigh} EventMessage A message that the server answers with `accepted`. */
 
 /** @typedef {{ranking?: Ranking, limit?: number, explain?: boolean, timing?: boolean}} FeedSettings */
 

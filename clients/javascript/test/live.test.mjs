@@ -128,6 +128,24 @@ test("a session shows what REST says, and an act moves it", async () => {
   session.close();
 });
 
+test("what was liked, hidden or shared is taken back over the socket", async () => {
+  const user = await person();
+  const session = await online(client.session(user));
+  const standing = async (list) => (await client.request("GET", `v1/users/${encodeURIComponent(user)}/${list}`)).items.map(({ item }) => item);
+  await session.like("weir").done;
+  await session.hide("mill").done;
+  const share = session.interact("ford", "share");
+  await share.done;
+  assert.deepEqual([await standing("liked"), await standing("hidden")], [["weir"], ["mill"]]);
+  await session.unlike("weir").done;
+  await session.unhide("mill").done;
+  await session.undo(share.id).done;
+  await session.undo(share.id).done; // again: accepted as before
+  assert.deepEqual([await standing("liked"), await standing("hidden")], [[], []]);
+  await assert.rejects(session.undo("no such event").done, { code: "unknown_event" });
+  session.close();
+});
+
 test("a refused event rejects its promise, and is not sent again", async () => {
   const session = await online(client.session(await person()));
   await assert.rejects(session.like("nowhere").done, { code: "unknown_item" });
