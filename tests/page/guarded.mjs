@@ -2,38 +2,15 @@
 //
 //   EDDYLINE=target/debug/eddyline node tests/page/guarded.mjs --playwright DIR
 //
-// DIR, CHROMIUM and EDDYLINE_SHOTS are those of walk.mjs. Prints `N passed, M failed`, and exits with 1 when M is not 0.
+// DIR, CHROMIUM and the folder of screenshots are those of browser.mjs. Prints `N passed, M failed`, and exits with 1 when M is not 0.
 
 import { createHmac } from "node:crypto";
-import { mkdirSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
 import { Eddyline } from "../../clients/javascript/src/index.js";
 import { Server } from "../../clients/javascript/test/server.mjs";
+import { check, run, shot, step } from "./browser.mjs";
 
 const WAIT_MS = 15_000;
 const SECRET = "a secret for tests of at least 32 bytes";
-const SHOTS = process.env.EDDYLINE_SHOTS;
-const folder = process.argv[process.argv.indexOf("--playwright") + 1];
-const { chromium } = createRequire(join(resolve(folder), "any.js"))("playwright-core");
-
-let passed = 0;
-let failed = 0;
-
-async function step(name, action) {
-  try {
-    await action();
-    passed += 1;
-    console.log(`ok      ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED  ${name}\n        ${String(error.message ?? error).split("\n").slice(0, 4).join("\n        ")}`);
-  }
-}
-
-function check(condition, words) {
-  if (!condition) throw new Error(words);
-}
 
 function signed(claims) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -47,10 +24,7 @@ for (const name of ["Ada", "Grace"]) await service.putUser(name.toLowerCase(), {
 await service.createItems(["weir", "mill", "ford", "lock"].map((id) => ({ id, text: `The ${id} tonight`, topics: ["rivers"] })));
 const ofAda = signed({ sub: "ada" });
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-});
+let browser;
 
 /** A page of its own, which keeps the addresses of all requests and the first frames of sockets. */
 async function newPage(options = {}) {
@@ -62,11 +36,6 @@ async function newPage(options = {}) {
   return { page, addresses };
 }
 
-const shot = async (page, name) => {
-  if (!SHOTS) return;
-  mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
-};
 const online = (page) => page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
 const card = (page, item) => page.locator(`.card:not(.leaving)[data-item="${item}"]`);
 const likes = async () => {
@@ -74,7 +43,8 @@ const likes = async () => {
   return interactions.filter(({ kind }) => kind === "like").map(({ item }) => item);
 };
 
-try {
+await run(async (opened) => {
+  browser = opened;
   const { page, addresses } = await newPage();
   await step("a token in the fragment opens the stream of its user, and leaves the address", async () => {
     await page.goto(`${server.url}/#token=${ofAda}`);
@@ -166,12 +136,4 @@ try {
     check(found.length === 0, `${found.length} modules open connections`);
     await page.context().close();
   });
-} catch (error) {
-  failed += 1;
-  console.log(`FAILED  the walk broke off: ${error.stack ?? error}`);
-} finally {
-  await browser.close();
-  await server.end();
-}
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+}, () => server.end());

@@ -2,42 +2,17 @@
 //
 //   EDDYLINE_URL=http://127.0.0.1:8080 EDDYLINE_SHOTS=shots node tests/page/walk.mjs --playwright DIR
 //
-// DIR is where `playwright-core` is installed (or is found through NODE_PATH); nothing is installed here. CHROMIUM
-// names the browser, /usr/bin/chromium when absent. Prints `N passed, M failed`, and exits with 1 when M is not 0.
+// DIR, CHROMIUM and the folder of screenshots are those of browser.mjs. Prints `N passed, M failed`, and exits with 1 when M
+// is not 0.
 
-import { mkdirSync } from "node:fs";
-import { createRequire } from "node:module";
-import { delimiter, join, resolve } from "node:path";
+import { check, run, shot, step } from "./browser.mjs";
 
 const BASE = new URL(process.env.EDDYLINE_URL ?? "http://127.0.0.1:8080").origin;
-const SHOTS = process.env.EDDYLINE_SHOTS;
 const WAIT_MS = 10_000;
-const { chromium } = playwright();
+let browser;
 
-let passed = 0;
-let failed = 0;
-
-/** Runs one step; a failure is told, and the walk goes on. */
-async function step(name, action) {
-  try {
-    await action();
-    passed += 1;
-    console.log(`ok      ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED  ${name}\n        ${String(error.message ?? error).split("\n").slice(0, 4).join("\n        ")}`);
-  }
-}
-
-function check(condition, words) {
-  if (!condition) throw new Error(words);
-}
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-});
-try {
+await run(async (opened) => {
+  browser = opened;
   await walk();
   await quiet();
   await droppedLine();
@@ -45,14 +20,7 @@ try {
   await admin();
   await judging();
   await examples();
-} catch (error) {
-  failed += 1;
-  console.log(`FAILED  the walk broke off: ${error.stack ?? error}`);
-} finally {
-  await browser.close();
-}
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+});
 
 async function walk() {
   const { page, troubles, strangers } = await newPage({ viewport: { width: 1440, height: 900 } });
@@ -721,26 +689,4 @@ function versionOf(page) {
 async function still(page) {
   await page.waitForTimeout(150);
   await page.waitForFunction(() => document.querySelector("#feed").getAnimations({ subtree: true }).length === 0);
-}
-
-async function shot(page, name) {
-  if (!SHOTS) return;
-  mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
-}
-
-function playwright() {
-  const at = process.argv.indexOf("--playwright");
-  const places = [at > 0 && process.argv[at + 1], ...(process.env.NODE_PATH ?? "").split(delimiter)].filter(Boolean);
-  for (const place of places) {
-    for (const from of [resolve(place, "walk.js"), resolve(place, "..", "walk.js")]) {
-      try {
-        return createRequire(from)("playwright-core");
-      } catch {
-        // Perhaps in the next place.
-      }
-    }
-  }
-  console.error("playwright-core was not found: give its directory by --playwright DIR or NODE_PATH");
-  process.exit(2);
 }
