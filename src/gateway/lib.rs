@@ -26,6 +26,7 @@ pub mod access;
 pub mod rates;
 pub(crate) mod budget;
 pub(crate) mod query;
+pub(crate) mod cursor;
 pub(crate) mod body;
 pub mod file_budget;
 pub mod settings;

@@ -129,8 +129,14 @@ pub trait JournalStore: Send + Sync + 'static {
     /// Entries of all people after a position, in commit order, at most `limit`.
     fn scan(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<(Position, Entry)>, StoreError>>;
 
-    /// Interactions of a person or with an item, newest (by commit order) first, at most `limit`.
-    fn newest(&self, slice: Slice, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
+    /// Interactions of a person or with an item, newest (by commit order) first, at most `limit`. With `before` only those
+    /// below this number: the sequence number for a person, the position for an item.
+    fn newest(
+        &self,
+        slice: Slice,
+        before: Option<u64>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<(Position, Entry)>, StoreError>>;
 
     /// The stored ones among these events of one person, each once, in any order. One query, whatever their number.
     fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;

@@ -30,6 +30,7 @@ mod metrics;
 mod models;
 mod model_files;
 mod on_air;
+mod pages;
 mod passivation;
 mod recommend;
 mod rights;

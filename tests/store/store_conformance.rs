@@ -143,6 +143,11 @@ async fn everything(store: &Arc<dyn Store>) -> Vec<(Position, Entry)> {
     store.scan(Position(0), u32::MAX).await.unwrap()
 }
 
+async fn newest(store: &Arc<dyn Store>, slice: Slice, before: Option<u64>, limit: u32) -> Vec<Entry> {
+    let found = store.newest(slice, before, limit).await.unwrap();
+    found.into_iter().map(|(_, entry)| entry).collect()
+}
+
 async fn catalogue(store: &Arc<dyn Store>) -> Vec<CatalogueRow> {
     let rows = Arc::new(Mutex::new(Vec::new()));
     let each = rows.clone();
@@ -265,7 +270,23 @@ async fn the_newest_interactions_come_first_and_only_interactions(place: &impl P
         ("nobody", Slice::User(UserId(3)), 10, vec![]),
         ("nothing", Slice::Item(ItemId(6)), 10, vec![]),
     ] {
-        assert_eq!(store.newest(slice, limit).await.unwrap(), expected, "{name}");
+        assert_eq!(newest(&store, slice, None, limit).await, expected, "{name}");
+        for limit in 1..=limit {
+            let (mut pages, mut before) = (Vec::new(), None);
+            loop {
+                let page = store.newest(slice, before, limit).await.unwrap();
+                let last = page.last().map(|(position, entry)| match slice {
+                    Slice::User(_) => entry.seq.0,
+                    Slice::Item(_) => position.0,
+                });
+                pages.extend(page.into_iter().map(|(_, entry)| entry));
+                match last {
+                    Some(last) => before = Some(last),
+                    None => break,
+                }
+            }
+            assert_eq!(pages[..expected.len()], expected, "{name}, in pages of {limit}");
+        }
     }
 }
 

@@ -80,8 +80,8 @@ pub(super) async fn of_who_was_erased_nothing_is_left_but_a_nameless_row(place: 
         assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered::default());
         assert!(store.recover(UserId(2)).await.unwrap().snapshot.is_some());
         assert_eq!(store.entries_until(UserId(1), Millis::MAX).await.unwrap(), []);
-        assert_eq!(store.newest(Slice::User(UserId(1)), 9).await.unwrap(), []);
-        assert_eq!(store.newest(Slice::Item(ItemId(7)), 9).await.unwrap().len(), 1);
+        assert_eq!(newest(&store, Slice::User(UserId(1)), None, 9).await, []);
+        assert_eq!(newest(&store, Slice::Item(ItemId(7)), None, 9).await.len(), 1);
         assert_eq!(store.find_event(UserId(1), key("ada-secret")).await.unwrap(), None);
         for user in [UserId(1), UserId(2)] {
             assert_eq!(store.follows(user).await.unwrap(), []);

@@ -15,7 +15,7 @@ use crate::actors::session::SessionSettings;
 use crate::actors::user::messages::ToUser;
 use crate::actors::user::wire;
 use crate::domain::feeds::{Feed, Ranking};
-use crate::domain::ids::{FeedVersion, ItemId, ModelVersion, Seq, UserId};
+use crate::domain::ids::{FeedVersion, ItemId, ModelVersion, Position, Seq, UserId};
 use crate::domain::interactions::Standing;
 use crate::domain::journal::Entry;
 use crate::domain::search::{SearchHit, TextSearch};
@@ -203,15 +203,20 @@ impl Server {
         Ok(Score::of(&wait.await.map_err(|_| Busy::NoAnswer)?))
     }
 
-    /// The last interactions of a person, newest first.
+    /// The last interactions of a person, newest first; with `before` those with smaller sequence numbers.
     ///
     /// # Errors
     /// Busy while the store cannot answer.
-    pub async fn interactions_of_user(&self, user: UserId, limit: u32) -> Result<Vec<Entry>, RequestError> {
+    pub async fn interactions_of_user(
+        &self,
+        user: UserId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<(Position, Entry)>, RequestError> {
         // The store skips all entries that are no interactions, so only a few of these queries run at once.
         let place = self.context.scans.enter(Some(user))?;
         let turn = place.turn().await;
-        let found = self.context.store.newest(Slice::User(user), limit).await;
+        let found = self.context.store.newest(Slice::User(user), before, limit).await;
         drop(turn);
         Ok(found?)
     }
@@ -230,11 +235,16 @@ impl Server {
         Ok(found?)
     }
 
-    /// The last interactions with an item, newest first.
+    /// The last interactions with an item, newest first; with `before` those at smaller positions.
     ///
     /// # Errors
     /// Busy while the store cannot answer.
-    pub async fn interactions_with_item(&self, item: ItemId, limit: u32) -> Result<Vec<Entry>, RequestError> {
-        Ok(self.context.store.newest(Slice::Item(item), limit).await?)
+    pub async fn interactions_with_item(
+        &self,
+        item: ItemId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<(Position, Entry)>, RequestError> {
+        Ok(self.context.store.newest(Slice::Item(item), before, limit).await?)
     }
 }

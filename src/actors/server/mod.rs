@@ -46,7 +46,7 @@ pub use asking::{PastFeed, StandingPage};
 pub use graph::FollowGraph;
 pub use items::ItemDraft;
 pub use recommending::{RecommendRequest, Recommended};
-pub use weights::{LineChoice, TopicLine};
+pub use weights::{LineChoice, LinePlace, TopicLine, TopicLines};
 
 /// The time within which the store has to answer a health check.
 const HEALTH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);

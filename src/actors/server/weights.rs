@@ -35,21 +35,39 @@ pub struct LineChoice {
     pub from: Option<Millis>,
     /// End of the lines; entries after it are not read.
     pub to: Millis,
+    /// Only topics behind this place.
+    pub after: Option<LinePlace>,
     /// Largest number of topics; those with the highest weights come first.
     pub limit: usize,
 }
 
+/// The place of a topic among the topics of a user: its highest weight, then its number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LinePlace {
+    /// The highest weight of the topic within the lines, in [0, 1].
+    pub peak: f64,
+    /// The topic.
+    pub topic: TopicId,
+}
+
+/// Weights of topics over time.
+#[derive(Clone, Debug, Default)]
+pub struct TopicLines {
+    /// The lines, those with the highest weights first.
+    pub lines: Vec<TopicLine>,
+    /// Whether older changes of these topics, or further topics, are left out.
+    pub truncated: bool,
+    /// The last place, if further topics follow.
+    pub next: Option<LinePlace>,
+}
+
 impl Server {
-    /// Topic weights of a person over time, and whether older changes or topics were left out.
+    /// Topic weights of a person over time.
     ///
     /// # Errors
     /// `rate_limited` while another question about the person's past is being answered; busy while too many are, or the
     /// store cannot answer; `unknown_user`.
-    pub async fn weight_history(
-        &self,
-        user: UserId,
-        choice: LineChoice,
-    ) -> Result<(Vec<TopicLine>, bool), RequestError> {
+    pub async fn weight_history(&self, user: UserId, choice: LineChoice) -> Result<TopicLines, RequestError> {
         let place = self.context.past.enter(Some(user))?;
         let (world, work) = (self.world(), self.context.past.work());
         self.settled().await?;
@@ -70,15 +88,20 @@ impl Server {
                 }
             }
             let peak = |changes: &Changes| changes.iter().map(|change| change.1).fold(0.0, f64::max);
-            found.sort_by(|(one, left), (other, right)| peak(right).total_cmp(&peak(left)).then(one.cmp(other)));
-            left_out |= found.len() > choice.limit;
+            let place = |(topic, changes): &(TopicId, Changes)| LinePlace { peak: peak(changes), topic: *topic };
+            let order = |a: LinePlace, b: LinePlace| b.peak.total_cmp(&a.peak).then(a.topic.cmp(&b.topic));
+            found.retain(|one| choice.after.is_none_or(|after| order(after, place(one)).is_lt()));
+            found.sort_by(|one, other| order(place(one), place(other)));
+            let has_more = found.len() > choice.limit;
+            left_out |= has_more;
             found.truncate(choice.limit);
+            let next = found.last().filter(|_| has_more).map(place);
             let lines = found.into_iter().filter_map(|(topic, changes)| {
                 let mut points = weight_history::points(&changes, end, decay);
                 points.retain(|point| choice.from.is_none_or(|from| point.0 >= from.0 as f64));
                 Some(TopicLine { topic: world.topic(topic)?.clone(), changes, points })
             });
-            (lines.collect(), left_out)
+            TopicLines { lines: lines.collect(), truncated: left_out, next }
         };
         Ok(place.run(lines).await?)
     }

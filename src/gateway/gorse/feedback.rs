@@ -173,9 +173,9 @@ pub async fn of_item(request: GorseRequest) -> GorseResult {
     let expression = expression(&request)?;
     let key = request.key("id")?;
     let Some(item) = request.server().world().find_item(key.as_str()) else { return bare(&request, Vec::new()).await };
-    let entries = request.server().interactions_with_item(item, ROWS_MAX as u32).await?;
+    let entries = request.server().interactions_with_item(item, None, ROWS_MAX as u32).await?;
     let mut rows = BTreeMap::new();
-    for entry in entries {
+    for (_, entry) in entries {
         let What::Interacted(learned) = &entry.what else { continue };
         let (name, value) = events::read(&entry.id, learned.kind);
         if expression.as_ref().is_none_or(|expression| expression.names(name)) {

@@ -243,7 +243,7 @@ async fn ranked(request: &GorseRequest, key: &Key, page: &Page) -> Result<Vec<Sc
     let server = request.server();
     let user = server.people().find(key.as_str());
     let acted = match user {
-        Some(user) => !server.interactions_of_user(user, 1).await.map_err(busy::refusal)?.is_empty(),
+        Some(user) => !server.interactions_of_user(user, None, 1).await.map_err(busy::refusal)?.is_empty(),
         None => false,
     };
     let Some(user) = user.filter(|_| acted) else { return top(request, page, filter, newness).await };

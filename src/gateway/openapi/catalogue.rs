@@ -53,8 +53,12 @@ pub(super) fn operations() -> Vec<Operation> {
             "Lists available items that resemble an item.",
         )
         .query("by", r#""visits" | "embedding" | "both" = both"#, "The measure of similarity.")
-        .limit("integer(1..100) = 30")
-        .answer(200, r#"{item: Key, by: "visits" | "embedding" | "both", items: SimilarItem[]}"#, "The best first.")
+        .pages("integer(1..100) = 30")
+        .answer(
+            200,
+            r#"{item: Key, by: "visits" | "embedding" | "both", items: SimilarItem[], next?: string}"#,
+            "A page, the best first; the last one has no `next`.",
+        )
         .fails(&[Code::UnknownItem]),
         route(
             "GET",
@@ -63,11 +67,11 @@ pub(super) fn operations() -> Vec<Operation> {
             Who::Service,
             "Lists active users by their score for an item.",
         )
-        .limit("integer(1..1000) = 100")
+        .pages("integer(1..1000) = 100")
         .answer(
             200,
-            "{item: Key, people: {user: Key, score: number}[], active: integer, scored: integer}",
-            "The highest score first.",
+            "{item: Key, people: {user: Key, score: number}[], active: integer, scored: integer, next?: string}",
+            "A page, the highest score first; the last one has no `next`.",
         )
         .fails(&[Code::UnknownItem]),
         route("GET", "/v1/search", "searchItems", Who::Known, "Finds items by the words of their texts.")
@@ -90,8 +94,12 @@ pub(super) fn operations() -> Vec<Operation> {
             .more("With `cluster` it needs a service token.")
             .query("cluster", "integer(0..4294967295)", "A cluster of the last fit, whose users are counted.")
             .query("topic", "Key", "Only items of this topic.")
-            .limit("integer(1..100) = 30")
-            .answer(200, "{items: PopularItem[], at: Time, cluster: integer | null}", "The best first.")
+            .pages("integer(1..100) = 30")
+            .answer(
+                200,
+                "{items: PopularItem[], at: Time, cluster: integer | null, next?: string}",
+                "A page, the best first; the last one has no `next`.",
+            )
             .fails(&[Code::Forbidden]),
         route(
             "GET",
@@ -100,17 +108,21 @@ pub(super) fn operations() -> Vec<Operation> {
             Who::Known,
             "Lists available items, or the windows of a span.",
         )
-        .more("With `from` and `to` it lists windows, and takes neither `at`, `live` nor `after`.")
+        .more("With `from` and `to` it lists windows, and takes neither `at` nor `live`.")
         .query("at", "TimeInput", "The time; now by default.")
         .query("live", "boolean = false", "Leaves out items that are always available.")
         .limit("integer(1..1000) = 100")
-        .query("after", "integer(0..4294967295)", "`next` of the page before.")
+        .query(
+            "after",
+            "integer(0..4294967295) | string(..64)",
+            "`next` of the page before, with its other parameters.",
+        )
         .query("from", "TimeInput", "Start of the span.")
         .query("to", "TimeInput", "End of the span.")
         .answer(
             200,
             "{items: AvailableItem[], at: Time, total: integer, next: integer | null} \
-                 | {windows: PlacedWindow[], from: Time, to: Time, total: integer}",
+                 | {windows: PlacedWindow[], from: Time, to: Time, total: integer, next?: string}",
             "Items by creation, or windows by start.",
         ),
     ]

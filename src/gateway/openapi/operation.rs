@@ -138,6 +138,11 @@ impl Operation {
         self.query("limit", schema, "Most entries of the answer.")
     }
 
+    /// `limit` of a list, and `after`, the cursor of a page.
+    pub(super) fn pages(self, limit: &'static str) -> Self {
+        self.limit(limit).query("after", "string(..64)", "`next` of the page before, with its other parameters.")
+    }
+
     /// An example of a parameter of the path, where the general one does not fit.
     pub(super) fn path_example(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.path_examples.push((name, value.into()));

@@ -59,12 +59,12 @@ pub(super) fn metrics() -> Vec<Operation> {
         )
         .query("sigmas", "number(..1000) = 2", "Least distance in deviations, above 0.")
         .query("type", "string", "The type of the metric.")
-        .limit("integer(1..1000) = 100")
+        .pages("integer(1..1000) = 100")
         .answer(
             200,
             "{metric: Key, type: string | null, mean: number | null, deviation: number | null, sigmas: number, \
-                 people: {user: Key, value: number, sigmas: number}[]}",
-            "The farthest first.",
+                 people: {user: Key, value: number, sigmas: number}[], next?: string}",
+            "A page, the farthest first; the last one has no `next`.",
         )
         .fails(&[Code::UnknownMetric]),
         route(
@@ -129,11 +129,11 @@ pub(super) fn clusterings() -> Vec<Operation> {
             Who::Service,
             "Lists the last fits and settings of a clustering.",
         )
-        .limit("integer(1..100) = 20")
+        .pages("integer(1..100) = 20")
         .answer(
             200,
-            "{fits: FitReport[], revisions: {revision: integer, changed_at: Time, settings: object}[]}",
-            "The newest first.",
+            "{fits: FitReport[], revisions: {revision: integer, changed_at: Time, settings: object}[], next?: string}",
+            "A page of both, the newest first; the last one has no `next`.",
         )
         .fails(&[Code::UnknownClustering]),
         route(
@@ -175,18 +175,24 @@ pub(super) fn clusterings() -> Vec<Operation> {
             Who::Service,
             "Lists the last fits of the clustering `default`.",
         )
-        .limit("integer(1..100) = 20")
-        .answer(200, "{fits: FitReport[]}", "The newest first."),
+        .pages("integer(1..100) = 20")
+        .answer(
+            200,
+            "{fits: FitReport[], next?: string}",
+            "A page, the newest first; the last one has no `next`.",
+        ),
     ]
 }
 
 pub(super) fn models() -> Vec<Operation> {
     vec![
-        route("GET", "/v1/models", "listModels", Who::Service, "Lists the stored two-tower models.").answer(
-            200,
-            "{models: TowerModel[]}",
-            "The newest first.",
-        ),
+        route("GET", "/v1/models", "listModels", Who::Service, "Lists the stored two-tower models.")
+            .pages("integer(1..1000) = 100")
+            .answer(
+                200,
+                "{models: TowerModel[], next?: string}",
+                "A page, the newest first; the last one has no `next`.",
+            ),
         route("POST", "/v1/models", "uploadModel", Who::Service, "Stores a checkpoint of a two-tower model.")
             .query("publish", "boolean = false", "Publishes the model before the answer.")
             .body_of("application/octet-stream", "string", "")

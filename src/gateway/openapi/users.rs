@@ -6,7 +6,7 @@ use super::operation::{Operation, Who, route};
 
 const RANKING: &str = r#""flat" | "topics" | "model" | "tower" = model"#;
 const LABEL: &str = r#"{"label": "accepted", "id": "ada-23"}"#;
-const INTERACTIONS: &str = "{interactions: ListedInteraction[]} | InteractionRow[]";
+const INTERACTIONS: &str = "{interactions: ListedInteraction[], next?: string} | InteractionRow[]";
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -131,10 +131,10 @@ pub(super) fn operations() -> Vec<Operation> {
             Who::Own,
             "Lists interactions of a user, newest first.",
         )
-        .limit("integer(1..1000) = 100")
+        .pages("integer(1..1000) = 100")
         .query("expand", EXPAND, "Adds `user_detail`, `post_detail` or both to each.")
-        .query("compat", r#""list""#, "Answers a bare list of rows.")
-        .answer(200, INTERACTIONS, "The newest first.")
+        .query("compat", r#""list""#, "Answers a bare list of rows, which has no `next`.")
+        .answer(200, INTERACTIONS, "A page, the newest first; the last one has no `next`.")
         .fails(&[Code::UnknownUser]),
         route(
             "GET",
@@ -143,10 +143,10 @@ pub(super) fn operations() -> Vec<Operation> {
             Who::Service,
             "Lists interactions with an item, newest first.",
         )
-        .limit("integer(1..1000) = 100")
+        .pages("integer(1..1000) = 100")
         .query("expand", EXPAND, "Adds `user_detail`, `post_detail` or both to each.")
-        .query("compat", r#""list""#, "Answers a bare list of rows.")
-        .answer(200, INTERACTIONS, "The newest first.")
+        .query("compat", r#""list""#, "Answers a bare list of rows, which has no `next`.")
+        .answer(200, INTERACTIONS, "A page, the newest first; the last one has no `next`.")
         .fails(&[Code::UnknownItem]),
         route(
             "DELETE",
@@ -168,8 +168,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "Lists active users who resemble a user.",
         )
         .query("by", r#""visits" | "topics" | "both" = both"#, "The measure of similarity.")
-        .limit("integer(1..100) = 30")
-        .answer(200, "SimilarPeopleAnswer", "The best first.")
+        .pages("integer(1..100) = 30")
+        .answer(200, "SimilarPeopleAnswer", "A page, the best first; the last one has no `next`.")
         .fails(&[Code::UnknownUser]),
         route("POST", "/v1/recommend", "recommendItems", Who::Known, "Ranks items for a user or an unknown session.")
             .more("With `user` it needs a token of that user, or a service token.")
@@ -201,15 +201,15 @@ pub(super) fn operations() -> Vec<Operation> {
             "Reads topic weights of a user over time, from the user's journal.",
         )
         .query("topic", "Key", "Only this topic.")
-        .limit("integer(1..16) = 8")
+        .pages("integer(1..16) = 8")
         .query("from", "TimeInput", "Start of the lines.")
-        .query("to", "TimeInput", "End of the lines; now by default.")
+        .query("to", "TimeInput", "End of the lines; now by default, and for all pages that of the first one.")
         .answer(
             200,
             "{user: Key, from: Time | null, to: Time, decay: DecaySettings, \
              topics: {topic: Key, changes: [integer, number][], points: [integer, number][]}[], truncated: boolean, \
-             timedecay: WeightCurve[], exampledecay: WeightCurve[]}",
-            "The topics of the highest weights.",
+             timedecay: WeightCurve[], exampledecay: WeightCurve[], next?: string}",
+            "A page, the topics of the highest weights first; the last one has no `next`.",
         )
         .fails(&[Code::UnknownUser]),
         route(

@@ -7,19 +7,21 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::domain::ids::ItemId;
+use crate::actors::audience::ASKED_MAX;
+use crate::domain::ids::{ItemId, UserId};
 use crate::domain::time::Millis;
 use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
+use super::super::cursor::{self, CursorList, RankedPlace};
 use super::super::errors::HttpResult;
 use super::super::query::Query;
 use super::super::request::AuthedRequest;
 use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
 /// `GET /v1/availability?at=&live=&limit=&after=`: items available at an instant, by default now; `live=true` leaves
-/// out items without windows. With `from=&to=`, the windows of that span instead, by start.
+/// out items without windows. With `from=&to=`, the windows of that span instead, by start; `after` is then a cursor.
 ///
 /// # Errors
 /// A refusal with the name of the parameter.
@@ -87,9 +89,9 @@ fn open_page(
     (page, more, open.len())
 }
 
-/// The windows that share an instant with `[from, to)`: the first `limit` of them by start, and their number.
+/// The windows that share an instant with `[from, to)`: a page of them by start, and their number.
 async fn timeline(request: &AuthedRequest, query: &Query, from: Millis) -> HttpResult {
-    for other in ["at", "live", "after"] {
+    for other in ["at", "live"] {
         if query.text(other).is_some() {
             return Err(Refusal::field(Code::BadField, other, "does not go with `from` and `to`").into());
         }
@@ -100,9 +102,18 @@ async fn timeline(request: &AuthedRequest, query: &Query, from: Millis) -> HttpR
     if to <= from {
         return Err(Refusal::field(Code::OutOfRange, "to", "must be after `from`").into());
     }
+    let list = CursorList::of("windows", "", query, &["from", "to"]);
+    let after = list.read(query)?.map(|[start, item, has_stop, stop]| {
+        (Millis(start as i64), ItemId(item as u32), (has_stop > 0).then_some(Millis(stop as i64)))
+    });
     let world = request.server().world();
     let there = world.clone();
-    let (first, total) = request.scan(move || windows_between(&there, from, to, limit)).await?;
+    // One window beyond the page tells whether a next page exists.
+    let (first, total) = request.scan(move || windows_between(&there, (from, to), after, limit + 1)).await?;
+    let mut first: Vec<Placed> = first.into_iter().collect();
+    let next = cursor::cut(&mut first, limit, |(start, item, stop)| {
+        list.write([start.0 as u64, item.0.into(), stop.is_some().into(), stop.map_or(0, |stop| stop.0 as u64)])
+    });
     let write = move |(start, id, stop)| {
         let item = world.item(id)?;
         let topic = item.topics.first().and_then(|topic| world.topic(*topic));
@@ -112,15 +123,21 @@ async fn timeline(request: &AuthedRequest, query: &Query, from: Millis) -> HttpR
         }))
         .ok()
     };
-    let beside = fields([("from", json!(from)), ("to", json!(to)), ("total", json!(total))]);
+    let mut beside = fields([("from", json!(from)), ("to", json!(to)), ("total", json!(total))]);
+    beside.extend(cursor::next_field(next));
     listed(request, "windows", first.into_iter(), |_| 0, write, beside).await
 }
 
 /// A window by its start: its item, and its stop if it has one.
 type Placed = (Millis, ItemId, Option<Millis>);
 
-/// The first windows of a span by start, and their number.
-fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> (BTreeSet<Placed>, u64) {
+/// The first windows of a span by start behind the place `after`, and the number of all windows of the span.
+fn windows_between(
+    world: &World,
+    (from, to): (Millis, Millis),
+    after: Option<Placed>,
+    limit: usize,
+) -> (BTreeSet<Placed>, u64) {
     let (mut first, mut total) = (BTreeSet::new(), 0_u64);
     for (block, columns) in world.blocks().iter().map(|block| (block, block.columns())) {
         let windowed =
@@ -133,6 +150,9 @@ fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> (BT
             for window in windows.get(begin..end).unwrap_or_default() {
                 // Windows of one item are sorted by start, so no later one is among the first either.
                 let place = (window.start, item.id, window.stop);
+                if after.is_some_and(|after| place <= after) {
+                    continue;
+                }
                 if first.len() >= limit && first.last().is_some_and(|last| *last < place) {
                     break;
                 }
@@ -146,19 +166,32 @@ fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> (BT
     (first, total)
 }
 
-/// `GET /v1/items/{id}/audience?limit=`: the active users with the highest scores for the item now.
+/// `GET /v1/items/{id}/audience?limit=&after=`: the active users with the highest scores for the item now.
 ///
 /// # Errors
-/// `unknown_item`, or busy.
+/// `unknown_item`, busy, or a refusal with the name of the parameter.
 pub async fn audience(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
-    let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)? as usize;
+    let query = request.query(&["limit", "after"])?;
+    let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let (key, id) = (request.key("id")?, request.item("id")?);
-    let audience = request.server().audience(id, limit).await?;
+    let list = CursorList::new("audience", &[key.as_str()]);
+    let after = RankedPlace::read(list, &query)?;
+    let depth = if after.is_some() { ASKED_MAX } else { limit + 1 };
+    let mut audience = request.server().audience(id, depth).await?;
+    let place = |(user, score): &(UserId, f32)| RankedPlace::new(*score, user.0);
+    if let Some(after) = after {
+        after.keep_behind(&mut audience.people, place);
+    }
+    let next = cursor::cut(&mut audience.people, limit, |one| place(one).write(list));
     let people: Vec<_> = audience
         .people
         .iter()
         .filter_map(|(user, score)| Some(json!({"user": request.server().people().get(*user)?.key, "score": score})))
         .collect();
-    found(&json!({"item": key, "people": people, "active": audience.active, "scored": audience.scored}))
+    let mut body = json!({"item": key, "people": people, "active": audience.active, "scored": audience.scored});
+    if let Some(next) = next {
+        body["next"] = json!(next);
+    }
+    found(&body)
 }

@@ -16,10 +16,11 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body;
+use super::super::cursor::{self, CursorList};
 use super::super::errors::{HttpResult, Problem};
 use super::super::request::AuthedRequest;
 use super::clusters::{self, HISTORY_DEFAULT, HISTORY_MAX, no_clustering};
-use super::list::found;
+use super::list::{fields, found};
 
 /// `GET /v1/clusterings`: all clusterings, `default` first, then by name.
 ///
@@ -106,23 +107,37 @@ pub async fn refit(request: AuthedRequest) -> HttpResult {
     Ok(HttpResponse::Accepted().json(json!({"status": "accepted"})))
 }
 
-/// `GET /v1/clusterings/{name}/history?limit=`: the last fits and revisions, newest first.
+/// `GET /v1/clusterings/{name}/history?limit=&after=`: the last fits and revisions, newest first.
 ///
 /// # Errors
-/// `forbidden` for a user token; `unknown_clustering`; `out_of_range` or `bad_field` for `limit`.
+/// `forbidden` for a user token; `unknown_clustering`; `out_of_range` or `bad_field` for `limit` or `after`.
 pub async fn history(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
-    let limit = request.query(&["limit"])?.limit(HISTORY_DEFAULT, HISTORY_MAX)?;
+    let query = request.query(&["limit", "after"])?;
+    let limit = query.limit(HISTORY_DEFAULT, HISTORY_MAX)? as usize;
     let figures = known(&request).await?;
     let (name, names) = (&figures.status.name, &figures.status.published.names);
-    let fits = request.server().fits(name, limit).await?;
-    let revisions = request.server().revisions(name).await?.into_iter().take(limit as usize);
-    let revisions = revisions.map(|one| {
+    let list = CursorList::new("history of a clustering", &[name]);
+    // Both lists go on at one cursor; a list that ended keeps its last place.
+    let [epoch, revision] = list.read(&query)?.unwrap_or([u64::MAX; 2]);
+    let mut fits = request.server().fits(name, HISTORY_MAX).await?;
+    fits.retain(|fit| fit.epoch < epoch);
+    let mut revisions = request.server().revisions(name).await?;
+    revisions.retain(|one| u64::from(one.revision) < revision);
+    let has_more = fits.len() > limit || revisions.len() > limit;
+    fits.truncate(limit);
+    revisions.truncate(limit);
+    let last =
+        [fits.last().map_or(epoch, |fit| fit.epoch), revisions.last().map_or(revision, |one| u64::from(one.revision))];
+    let next = has_more.then(|| list.write(last));
+    let revisions = revisions.into_iter().map(|one| {
         let settings: Value = serde_json::from_str(&one.settings).unwrap_or_default();
         json!({"revision": one.revision, "changed_at": one.changed_at, "settings": settings})
     });
     let fits: Vec<Value> = fits.iter().map(|fit| clusters::summary(fit, names)).collect();
-    found(&json!({"fits": fits, "revisions": revisions.collect::<Vec<_>>()}))
+    let mut body = cursor::next_field(next);
+    body.extend(fields([("fits", json!(fits)), ("revisions", json!(revisions.collect::<Vec<_>>()))]));
+    found(&body)
 }
 
 /// The refusal of a name that another cluster has.

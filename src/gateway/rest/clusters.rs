@@ -15,6 +15,7 @@ use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
+use super::super::cursor::{self, CursorList};
 use super::super::errors::HttpResult;
 use super::super::query::Query;
 use super::super::request::AuthedRequest;
@@ -93,15 +94,24 @@ pub async fn refit(request: AuthedRequest) -> HttpResult {
     Ok(HttpResponse::Accepted().json(json!({"status": "accepted"})))
 }
 
-/// `GET /v1/clusters/history?limit=`: reports of the last fits, newest first.
+/// `GET /v1/clusters/history?limit=&after=`: reports of the last fits, newest first.
 ///
 /// # Errors
 /// `forbidden` for a user token.
 pub async fn history(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
-    let limit = request.query(&["limit"])?.limit(HISTORY_DEFAULT, HISTORY_MAX)?;
-    let (fits, names) = (request.server().fits(DEFAULT, limit).await?, names(&request, DEFAULT));
-    found(&json!({"fits": fits.iter().map(|fit| summary(fit, &names)).collect::<Vec<_>>()}))
+    let query = request.query(&["limit", "after"])?;
+    let limit = query.limit(HISTORY_DEFAULT, HISTORY_MAX)?;
+    let list = CursorList::new("fits of the default clustering", &[]);
+    let before = list.read(&query)?.map_or(u64::MAX, |[epoch]| epoch);
+    let (mut fits, names) = (request.server().fits(DEFAULT, HISTORY_MAX).await?, names(&request, DEFAULT));
+    fits.retain(|fit| fit.epoch < before);
+    let next = cursor::cut(&mut fits, limit as usize, |fit| list.write([fit.epoch]));
+    let mut body = json!({"fits": fits.iter().map(|fit| summary(fit, &names)).collect::<Vec<_>>()});
+    if let Some(next) = next {
+        body["next"] = json!(next);
+    }
+    found(&body)
 }
 
 /// A user's cluster in the last fit; null for a user outside of it.

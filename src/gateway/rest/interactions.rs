@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::domain::ids::{Key, Seq};
+use crate::domain::ids::{Key, Position, Seq};
 use crate::domain::interactions::{Act, Kind, Shown};
 use crate::domain::journal::{Entry, Learned, Predicted, What};
 use crate::domain::stated_time::{self, StatedTime};
@@ -24,12 +24,13 @@ use crate::protocol::refusal::Refusal;
 use super::super::body::{self, BATCH_BYTES_MAX};
 use super::super::busy;
 use super::super::checks::{self, InteractionDraft};
+use super::super::cursor::{self, CursorList};
 use super::super::errors::HttpResult;
 use super::super::event_ids;
 use super::super::query::Query;
 use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
-use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed, listed_bare};
+use super::list::{LIST_DEFAULT, LIST_MAX, found, listed, listed_bare};
 use super::{items, ndjson, people};
 
 // Tries of a part of a batch while the server is busy; after these the sender sets the pace.
@@ -87,29 +88,36 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     one(&request, &body).await
 }
 
-/// `GET /user/{id}/feed?limit=&expand=&compat=`: interactions of a user, newest first.
+/// `GET /user/{id}/feed?limit=&after=&expand=&compat=`: interactions of a user, newest first.
 ///
 /// # Errors
 /// `unknown_user`, or a refusal with the name of the parameter.
 pub(crate) async fn of_person(request: AuthedRequest) -> HttpResult {
-    let query = request.query(&["limit", "expand", "compat"])?;
+    let query = request.query(&["limit", "after", "expand", "compat"])?;
     let (limit, shape) = (query.limit(LIST_DEFAULT, LIST_MAX)?, Shape::of(&query)?);
     let who = request.person()?;
-    let entries = request.server().interactions_of_user(who.id, limit).await?;
-    shape.answer(&request, entries).await
+    let list = CursorList::new("interactions of a user", &[who.key.as_str()]);
+    let before = list.read(&query)?.map(|[seq]| seq);
+    // One entry beyond the page tells whether a next page exists.
+    let mut entries = request.server().interactions_of_user(who.id, before, limit + 1).await?;
+    let next = cursor::cut(&mut entries, limit as usize, |(_, entry)| list.write([entry.seq.0]));
+    shape.answer(&request, entries, next).await
 }
 
-/// `GET /post/{id}/feed?limit=&expand=&compat=`: interactions of all users with an item, newest first.
+/// `GET /post/{id}/feed?limit=&after=&expand=&compat=`: interactions of all users with an item, newest first.
 ///
 /// # Errors
 /// `forbidden` for a user token, or `unknown_item`.
 pub(crate) async fn with_item(request: AuthedRequest) -> HttpResult {
-    let query = request.query(&["limit", "expand", "compat"])?;
+    let query = request.query(&["limit", "after", "expand", "compat"])?;
     let (limit, shape) = (query.limit(LIST_DEFAULT, LIST_MAX)?, Shape::of(&query)?);
     request.subject().must_be_service()?;
-    let item = request.item("id")?;
-    let entries = request.server().interactions_with_item(item, limit).await?;
-    shape.answer(&request, entries).await
+    let (item, key) = (request.item("id")?, request.key("id")?);
+    let list = CursorList::new("interactions with an item", &[key.as_str()]);
+    let before = list.read(&query)?.map(|[position]| position);
+    let mut entries = request.server().interactions_with_item(item, before, limit + 1).await?;
+    let next = cursor::cut(&mut entries, limit as usize, |(position, _)| list.write([position.0]));
+    shape.answer(&request, entries, next).await
 }
 
 /// The form in which interactions are listed.
@@ -140,9 +148,18 @@ impl Shape {
         Ok(shape)
     }
 
-    async fn answer(self, request: &AuthedRequest, entries: Vec<Entry>) -> HttpResult {
+    /// A bare list of rows has no place for the cursor of its next page.
+    async fn answer(
+        self,
+        request: &AuthedRequest,
+        entries: Vec<(Position, Entry)>,
+        next: Option<String>,
+    ) -> HttpResult {
+        let next = cursor::next_field(next);
         if self == Shape::default() {
-            return found(&json!({"interactions": views(request, entries)}));
+            let mut body = next;
+            body.insert("interactions".to_owned(), json!(views(request, entries)));
+            return found(&body);
         }
         let (world, server, now) = (request.server().world(), request.server().clone(), request.server().clock().now());
         let most = entries.len();
@@ -173,7 +190,7 @@ impl Shape {
             true => listed_bare(request, table(views, most).into_iter(), size, write).await,
             false => {
                 let views = views.into_iter().map(|view| (view, None));
-                listed(request, "interactions", views, size, write, fields([])).await
+                listed(request, "interactions", views, size, write, next).await
             }
         }
     }
@@ -281,9 +298,9 @@ async fn act(request: &AuthedRequest, posted: InteractionInput) -> (Key, Result<
     (id, acted)
 }
 
-fn views(request: &AuthedRequest, entries: Vec<Entry>) -> Vec<InteractionView> {
+fn views(request: &AuthedRequest, entries: Vec<(Position, Entry)>) -> Vec<InteractionView> {
     let (world, people) = (request.server().world(), request.server().people());
-    let view = |entry: Entry| {
+    let view = |(_, entry): (Position, Entry)| {
         let What::Interacted(Learned { item, kind, dwell_ms, shown, predicted, liked_at, .. }) = entry.what else {
             return None;
         };

@@ -25,6 +25,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, BoundedList, UniqueMap};
 use super::super::checks;
+use super::super::cursor::{self, CursorList};
 use super::super::errors::HttpResult;
 use super::super::event_ids;
 use super::super::grant::Subject;
@@ -379,13 +380,13 @@ fn placed(of: &SeriesFigures, most: f64) -> Option<Value> {
     }))
 }
 
-/// `GET /v1/metrics/{name}/atypical?sigmas=&type=&limit=`: users outside of `sigmas` deviations, farthest first.
+/// `GET /v1/metrics/{name}/atypical?sigmas=&type=&limit=&after=`: users outside of `sigmas` deviations, farthest first.
 ///
 /// # Errors
 /// `forbidden` for a user token; `unknown_metric`; `out_of_range` for an unknown type, or `sigmas`; `bad_field`.
 pub async fn atypical(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
-    let query = request.query(&["sigmas", "type", "limit"])?;
+    let query = request.query(&["sigmas", "type", "limit", "after"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)?;
     let sigmas = query.text("sigmas").map_or(Ok(SIGMAS_DEFAULT), sigmas)?;
     let name = request.key("name")?;
@@ -396,21 +397,34 @@ pub async fn atypical(request: AuthedRequest) -> HttpResult {
     let named = declared.series(name.as_str(), kind).ok_or_else(|| {
         Refusal::field(Code::OutOfRange, "type", format!("no such type of {name}; {}", types(declaration)))
     })?;
-    let (posterior, outside) = request.server().atypical(named.series, declaration.prior, sigmas).await?;
+    let list = CursorList::of("atypical users", name.as_str(), &query, &["sigmas", "type"]);
+    let after = list.read(&query)?.map(|[value, user]| (f64::from_bits(value), UserId(user as u32)));
+    let (posterior, mut outside) = request.server().atypical(named.series, declaration.prior, sigmas).await?;
+    let farther = |one: f64, other: f64| other.abs().total_cmp(&one.abs());
+    outside.sort_by(|a, b| farther(a.sigmas, b.sigmas).then(a.key.cmp(&b.key)));
+    if let Some((value, user)) = after {
+        // The mean may have moved since the last page: its last value marks the place by its present distance.
+        let last = posterior.sigmas(value).unwrap_or(0.0);
+        outside.retain(|one| farther(last, one.sigmas).then(user.cmp(&one.key)).is_lt());
+    }
+    let next = cursor::cut(&mut outside, limit as usize, |one| list.write([one.value.to_bits(), one.key.0.into()]));
     let people = request.server().people();
     let people: Vec<Value> = outside
         .into_iter()
         .filter_map(|one| Some(json!({"user": people.get(one.key)?.key, "value": one.value, "sigmas": one.sigmas})))
-        .take(limit as usize)
         .collect();
-    found(&json!({
+    let mut body = json!({
         "metric": name,
         "type": kind,
         "mean": (posterior.count > 0).then_some(posterior.mean),
         "deviation": (posterior.count >= 2).then(|| posterior.sigma()),
         "sigmas": sigmas,
         "people": people,
-    }))
+    });
+    if let Some(next) = next {
+        body["next"] = json!(next);
+    }
+    found(&body)
 }
 
 fn sigmas(text: &str) -> Result<f64, Refusal> {

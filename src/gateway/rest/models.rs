@@ -14,9 +14,10 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body;
+use super::super::cursor::{self, CursorList};
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
-use super::list::found;
+use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
 fn view(server: &Server, model: &ListedModel) -> Value {
     let ListedModel { kept, published, serves } = model;
@@ -35,6 +36,10 @@ fn view(server: &Server, model: &ListedModel) -> Value {
         add_incomplete(server, &mut view);
     }
     view
+}
+
+fn version_number(model: &ListedModel) -> u64 {
+    model.kept.version.0
 }
 
 /// Names the columns that the served model reads and items lack, if there are any.
@@ -59,15 +64,23 @@ pub async fn model(request: AuthedRequest) -> HttpResult {
     found(&view(request.server(), model))
 }
 
-/// `GET /v1/models`: the stored models, newest first.
+/// `GET /v1/models?limit=&after=`: the stored models, newest first.
 ///
 /// # Errors
-/// `busy` while the store cannot answer.
+/// `busy` while the store cannot answer, or a refusal with the name of the parameter.
 pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
-    request.query(&[])?;
-    let models = request.server().models().await?;
-    found(&json!({"models": models.iter().map(|model| view(request.server(), model)).collect::<Vec<_>>()}))
+    let query = request.query(&["limit", "after"])?;
+    let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
+    let list = CursorList::new("models", &[]);
+    let before = list.read(&query)?.map_or(u64::MAX, |[version]| version);
+    let mut models = request.server().models().await?;
+    models.retain(|model| version_number(model) < before);
+    let next = cursor::cut(&mut models, limit, |model| list.write([version_number(model)]));
+    let mut body = cursor::next_field(next);
+    let models: Vec<Value> = models.iter().map(|model| view(request.server(), model)).collect();
+    body.insert("models".to_owned(), models.into());
+    found(&body)
 }
 
 /// `POST /v1/models?publish=`: 201; stores a checkpoint, and publishes it on request.

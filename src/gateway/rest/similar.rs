@@ -8,17 +8,21 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::actors::audience::{AlikeBy, Likeness, SimilarPeople};
+use crate::actors::audience::{ASKED_MAX, AlikeBy, Likeness, SimilarPeople};
 use crate::actors::server::{Similar, SimilarBy, similar_items};
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::time::Millis;
 use crate::engine::world::World;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
+use super::super::cursor::{self, CursorList, RankedPlace};
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::items;
 use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
+
+/// Most items in all pages of a list of similar items, the number that the fusion of both measures reads of each.
+const SIMILAR_MAX: usize = 200;
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct SimilarItem<'a> {
@@ -40,6 +44,9 @@ pub(crate) struct SimilarPeopleAnswer {
     active: usize,
     /// The number of users who were compared in time.
     compared: usize,
+    /// The `after` of the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// A user who resembles another one.
@@ -54,12 +61,12 @@ pub(crate) struct SimilarPerson {
     topics: f32,
 }
 
-/// `GET /v1/items/{id}/similar?by=&limit=`: the most similar available items, best first.
+/// `GET /v1/items/{id}/similar?by=&limit=&after=`: the most similar available items, best first.
 ///
 /// # Errors
 /// `unknown_item`, or a refusal with the name of the parameter.
 pub async fn similar(request: AuthedRequest) -> HttpResult {
-    let query = request.query(&["by", "limit"])?;
+    let query = request.query(&["by", "limit", "after"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)? as usize;
     let (by, name) = match query.one_of("by", &["visits", "embedding", "both"])? {
         Some("visits") => (SimilarBy::Visits, "visits"),
@@ -69,25 +76,35 @@ pub async fn similar(request: AuthedRequest) -> HttpResult {
     let (world, now) = (request.server().world(), request.server().clock().now());
     let id = request.item("id")?;
     let key = items::known(&world, id)?.key.clone();
+    let list = CursorList::new("similar items", &[key.as_str(), name]);
+    let after = RankedPlace::read(list, &query)?;
+    let depth = if after.is_some() { SIMILAR_MAX } else { limit + 1 };
     let there = Arc::clone(&world);
-    let best = request.scan(move || similar_items(&there, id, by, limit, now)).await?;
+    let mut best = request.scan(move || similar_items(&there, id, by, depth, now)).await?;
+    let place = |one: &Similar| RankedPlace::new(one.score, one.item.0);
+    if let Some(after) = after {
+        after.keep_behind(&mut best, place);
+    }
+    let next = cursor::cut(&mut best, limit, |one| place(one).write(list));
     let weighed = Arc::clone(&world);
     let weigh = move |one: &Similar| weighed.item(one.item).map_or(0, items::weight);
     let write = move |Similar { item, score, visits, embedding }: Similar| {
         let item = items::view(&world, world.item(item)?, now);
         serde_json::to_vec(&SimilarItem { item, score, visits, embedding }).ok()
     };
-    listed(&request, "items", best.into_iter(), weigh, write, fields([("item", json!(key)), ("by", json!(name))])).await
+    let mut beside = fields([("item", json!(key)), ("by", json!(name))]);
+    beside.extend(cursor::next_field(next));
+    listed(&request, "items", best.into_iter(), weigh, write, beside).await
 }
 
-/// `GET /v1/users/{id}/similar?by=&limit=`: the active users who resemble the user most, best first.
+/// `GET /v1/users/{id}/similar?by=&limit=&after=`: the active users who resemble the user most, best first.
 ///
 /// # Errors
 /// `forbidden` for a user token, `unknown_user`, busy, or a refusal with the name of the parameter.
 pub async fn similar_people(request: AuthedRequest) -> HttpResult {
     // The answer reveals what others visit.
     request.subject().must_be_service()?;
-    let query = request.query(&["by", "limit"])?;
+    let query = request.query(&["by", "limit", "after"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)? as usize;
     let (by, name) = match query.one_of("by", &["visits", "topics", "both"])? {
         Some("visits") => (AlikeBy::Visits, "visits"),
@@ -95,13 +112,21 @@ pub async fn similar_people(request: AuthedRequest) -> HttpResult {
         _ => (AlikeBy::Both, "both"),
     };
     let who = request.person()?;
-    let SimilarPeople { people, active, compared } = request.server().similar_people(who.id, by, limit).await?;
+    let list = CursorList::new("similar users", &[who.key.as_str(), name]);
+    let after = RankedPlace::read(list, &query)?;
+    let depth = if after.is_some() { ASKED_MAX } else { limit + 1 };
+    let SimilarPeople { mut people, active, compared } = request.server().similar_people(who.id, by, depth).await?;
+    let place = |(user, score, _): &(UserId, f32, Likeness)| RankedPlace::new(*score, user.0);
+    if let Some(after) = after {
+        after.keep_behind(&mut people, place);
+    }
+    let next = cursor::cut(&mut people, limit, |one| place(one).write(list));
     let one = |(user, score, likeness): (UserId, f32, Likeness)| {
         let user = request.server().people().get(user)?.key.clone();
         Some(SimilarPerson { user, score, visits: likeness.visits, topics: likeness.topics })
     };
     let people = people.into_iter().filter_map(one).collect();
-    found(&SimilarPeopleAnswer { user: who.key, by: name, people, active, compared })
+    found(&SimilarPeopleAnswer { user: who.key, by: name, people, active, compared, next })
 }
 
 /// `GET /v1/topics?limit=&after=`: topics by key, with the number of their items.

@@ -52,8 +52,13 @@ impl JournalStore for Embedded {
         Box::pin(self.readers.ask(move |connection, _| scan(connection, after, limit)))
     }
 
-    fn newest(&self, slice: Slice, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
-        Box::pin(self.readers.ask(move |connection, _| newest(connection, slice, limit)))
+    fn newest(
+        &self,
+        slice: Slice,
+        before: Option<u64>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<(Position, Entry)>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| newest(connection, slice, before, limit)))
     }
 
     fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
@@ -144,12 +149,17 @@ fn scan(connection: &Connection, after: Position, limit: u32) -> Result<Vec<(Pos
     entries(connection, JOURNAL_SCAN, params![clamp(after.0), limit])
 }
 
-fn newest(connection: &Connection, slice: Slice, limit: u32) -> Result<Vec<Entry>, StoreError> {
+fn newest(
+    connection: &Connection,
+    slice: Slice,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<(Position, Entry)>, StoreError> {
     let (sql, id) = match slice {
         Slice::User(user) => (JOURNAL_NEWEST_BY_USER, user.0),
         Slice::Item(item) => (JOURNAL_NEWEST_BY_ITEM, item.0),
     };
-    Ok(without_positions(entries(connection, sql, params![id, limit])?))
+    entries(connection, sql, params![id, clamp(before.unwrap_or(u64::MAX)), limit])
 }
 
 /// Runs a query over the journal and decodes its rows.

@@ -50,8 +50,13 @@ impl JournalStore for Postgres {
         Box::pin(self.read(self.reads.clone().scan(after, limit)))
     }
 
-    fn newest(&self, slice: Slice, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
-        Box::pin(self.read(self.reads.clone().newest(slice, limit)))
+    fn newest(
+        &self,
+        slice: Slice,
+        before: Option<u64>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<(Position, Entry)>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().newest(slice, before, limit)))
     }
 
     fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
@@ -95,12 +100,14 @@ impl Reads {
         found.iter().map(rows::entry).collect()
     }
 
-    async fn newest(self, slice: Slice, limit: u32) -> Result<Vec<Entry>, StoreError> {
+    async fn newest(self, slice: Slice, before: Option<u64>, limit: u32) -> Result<Vec<(Position, Entry)>, StoreError> {
         let (sql, id) = match slice {
             Slice::User(user) => (JOURNAL_NEWEST_BY_USER, user.0),
             Slice::Item(item) => (JOURNAL_NEWEST_BY_ITEM, item.0),
         };
-        without_positions(&self.rows(sql, &[&i64::from(id), &i64::from(limit)]).await?)
+        let before = clamp(before.unwrap_or(u64::MAX));
+        let found = self.rows(sql, &[&i64::from(id), &before, &i64::from(limit)]).await?;
+        found.iter().map(rows::entry).collect()
     }
 
     async fn standing_of_item(
