@@ -4,9 +4,12 @@
 //! accepted, never how a journal entry is folded. Deliberately absent: measured values.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ids::Key;
 
@@ -73,11 +76,27 @@ pub struct Declaration {
     /// Valid range of a value, both ends included; `None` is the range of the kind.
     pub range: Option<(f64, f64)>,
     /// Prior of the distribution over users.
+    #[serde(deserialize_with = "prior")]
     pub prior: Prior,
     /// Types of a measurement, as the types of pages; empty for a metric without types.
     pub types: Vec<String>,
     /// Attribute of users that gives the value whenever a user is written.
     pub attribute: Option<String>,
+}
+
+/// Reads a prior from an object alone: serde would also read a struct from a list of its fields.
+fn prior<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Prior, D::Error> {
+    struct Reader;
+    impl<'de> Visitor<'de> for Reader {
+        type Value = Prior;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of mean, precision, shape and rate")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Prior, A::Error> {
+            Prior::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_map(Reader)
 }
 
 impl Declaration {

@@ -254,6 +254,21 @@ pub fn attributes(text: String) -> Result<String, Refusal> {
     Ok(text)
 }
 
+/// A value that has a name and an earlier name. Both may be given, with equal values.
+///
+/// # Errors
+/// `bad_field` on the name when the values differ.
+pub fn renamed<T: PartialEq>(
+    (name, value): (&str, Option<T>),
+    (earlier, of_earlier): (&str, Option<T>),
+) -> Result<Option<T>, Refusal> {
+    if value.is_some() && of_earlier.is_some() && value != of_earlier {
+        let message = format!("differs from `{earlier}`, its earlier name: send `{name}` alone");
+        return Err(Refusal::field(Code::BadField, name, message));
+    }
+    Ok(value.or(of_earlier))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

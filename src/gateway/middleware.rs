@@ -8,6 +8,7 @@ use std::sync::Arc;
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, WARNING};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, ResponseError as _, web};
 
@@ -18,6 +19,7 @@ use super::auth::{Checked, bearer, gorse_key};
 use super::errors::Problem;
 use super::rates::{Remaining, address_of};
 use super::state::GatewayState;
+use super::timestamps::Doubts;
 use super::watcher::ConnectionHandle;
 
 // Load balancers ask these, and need the truth under load, too.
@@ -61,6 +63,14 @@ pub async fn limit_rates(
     };
     if let Some(left) = left {
         left.write(response.headers_mut());
+    }
+    let doubts = response.request().extensions().get::<Doubts>().cloned();
+    let doubts = doubts.filter(|_| response.status().is_success());
+    for doubt in doubts.into_iter().flat_map(|Doubts(all)| all) {
+        // 299: a lasting warning; RFC 9111 leaves the header to applications.
+        if let Ok(value) = HeaderValue::from_str(&format!("299 eddyline \"{doubt}\"")) {
+            response.headers_mut().append(WARNING, value);
+        }
     }
     Ok(response)
 }

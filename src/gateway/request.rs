@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{EntityTag, Header as _, HeaderMap, IfNoneMatch};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use percent_encoding::percent_decode_str;
 
 use crate::actors::server::Server;
 use crate::domain::ids::{ItemId, Key, UserId};
+use crate::domain::stated_time::StatedTime;
 use crate::domain::time::Millis;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -30,7 +31,11 @@ use super::grant::{Grant, Subject, TokenName};
 use super::origin;
 use super::query::Query;
 use super::state::GatewayState;
+use super::timestamps::{self, Doubts};
 use super::{event_ids, rates};
+
+/// Parameters of queries that hold times.
+const TIMES: [&str; 5] = ["time", "at", "from", "to", "expires"];
 
 /// A request whose token was checked.
 #[derive(Clone)]
@@ -206,7 +211,20 @@ impl AuthedRequest {
     /// # Errors
     /// `bad_field`.
     pub fn query(&self, known: &[&str]) -> Result<Query, Refusal> {
-        Query::read(&self.request, known)
+        let query = Query::read(&self.request, known)?;
+        for name in TIMES {
+            let at = query.text(name).and_then(StatedTime::parse).map(|StatedTime(at)| at);
+            self.warn(timestamps::doubt(name, at));
+        }
+        Ok(query)
+    }
+
+    /// Adds a warning to the header `Warning` of the answer.
+    pub(crate) fn warn(&self, warning: Option<String>) {
+        if let Some(warning) = warning {
+            let mut extensions = self.request.extensions_mut();
+            extensions.get_or_insert_with(Doubts::default).0.push(warning);
+        }
     }
 
     /// A key in the path.

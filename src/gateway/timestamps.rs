@@ -31,6 +31,21 @@ pub fn in_range(field: &str, at: Millis) -> Result<Millis, Refusal> {
         .ok_or_else(|| Refusal::field(Code::OutOfRange, field, "must lie between year 1 and year 9999"))
 }
 
+/// Times in milliseconds whose number has 12 or 13 digits: 1973-03-03 to 2286-11-20. A number in another unit lands outside.
+const CERTAIN: std::ops::Range<i64> = 100_000_000_000..10_000_000_000_000;
+
+/// A warning about a time that looks like a number in another unit than the one that its size selects.
+#[must_use]
+pub(crate) fn doubt(field: &str, at: Option<Millis>) -> Option<String> {
+    let at = at.filter(|at| !CERTAIN.contains(&at.0) && (Millis::MIN..=Millis::MAX).contains(at))?;
+    let read = timestamps::text(at);
+    Some(format!("{field}: read as {read}; check the unit of the number, or send the time as text"))
+}
+
+/// Warnings of a request whose answer has no place for them; the header `Warning` has them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doubts(pub(crate) Vec<String>);
+
 /// Writes RFC 3339, rounded down to the second.
 #[must_use]
 pub fn text(at: Millis) -> String {
@@ -70,6 +85,29 @@ mod tests {
         ] {
             assert_eq!(parse("time", text).ok().map(|at| at.0), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_time_in_a_doubtful_unit_causes_a_warning_that_says_how_it_was_read() {
+        for (text, expected) in [
+            ("1710505845", None),
+            ("1710505845000", None),
+            ("1710505845000000", None),
+            ("2024-03-15T12:30:45Z", None),
+            ("99999999999", Some("1973-03-03T09:46:39.999Z")),
+            ("100000000000", None),
+            ("9999999999999", None),
+            ("10000000000000", Some("2286-11-20T17:46:40Z")),
+            ("17105058", Some("1970-01-01T04:45:05.058Z")),
+            ("17105058450000", Some("2512-01-15T15:00:50Z")),
+            ("0", Some("1970-01-01T00:00:00Z")),
+        ] {
+            let found = doubt("at", parse("at", text).ok());
+            let expected = expected
+                .map(|read| format!("at: read as {read}; check the unit of the number, or send the time as text"));
+            assert_eq!(found, expected, "{text}");
+        }
+        assert_eq!((doubt("at", None), doubt("at", Some(Millis::ON_ARRIVAL))), (None, None));
     }
 
     #[test]

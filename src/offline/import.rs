@@ -42,7 +42,7 @@ pub enum Format {
     /// JSON lines of activities `{actor, verb, object, time, message, topic, to}` and of people `{name, friends}`, plain or
     /// as extended JSON (`$oid`, `$date`). Files or a folder, in any order.
     Activities,
-    /// CSV of items: `item,topic,text,author,created,attributes,embedding`; several topics with a bar between: `a|b`.
+    /// CSV of items: `item,topic,text,author,at,attributes,embedding`; several topics with a bar between: `a|b`.
     Items,
     /// CSV of interactions: `user,item,time,kind,dwell`.
     Events,

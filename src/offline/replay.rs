@@ -110,7 +110,7 @@ pub struct Args {
     /// `[first, last + tail)`.
     #[arg(long, value_name = "gap=N,tail=N", conflicts_with = "windows")]
     infer_windows: Option<String>,
-    /// Attributes of items: CSV `item,topic,text,author,created,attributes,embedding`, of which only `item` is required.
+    /// Attributes of items: CSV `item,topic,text,author,at,attributes,embedding`, of which only `item` is required.
     #[arg(long, value_name = "FILE")]
     items: Option<PathBuf>,
     /// Names of the columns of `--items`: `item=…,topic=…`.

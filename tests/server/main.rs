@@ -29,6 +29,7 @@ mod matrix;
 mod metrics;
 mod models;
 mod model_files;
+mod names;
 mod on_air;
 mod pages;
 mod passivation;

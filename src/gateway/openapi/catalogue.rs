@@ -4,7 +4,7 @@ use crate::protocol::problem::Code;
 
 use super::operation::{Operation, Who, route};
 
-const ITEM: &str = r#"{"id": "river-cam", "text": "The river at the weir", "topics": ["rivers"]}"#;
+const ITEM: &str = r#"{"item": "river-cam", "text": "The river at the weir", "topic": "rivers"}"#;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -87,7 +87,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .query("after", "Key", "`next` of the page before.")
             .answer(
                 200,
-                "{topics: {id: Key, items: integer, available: integer}[], next: Key | null}",
+                "{topics: {topic: Key, id: Key, items: integer, available: integer}[], next: Key | null}",
                 "A page; `next` is null on the last one.",
             ),
         route("GET", "/v1/popular", "listPopularItems", Who::Known, "Lists the most popular available items.")

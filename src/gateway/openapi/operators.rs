@@ -17,7 +17,7 @@ pub(super) fn metrics() -> Vec<Operation> {
                 "Measurement | Measurement[](..100)",
                 r#"{"user": "ada", "metric": "time_spent", "value": 12.5, "type": "post"}"#,
             )
-            .answer(200, "{accepted: integer, ignored: integer}", "The measurements are durable.")
+            .answer(200, "{accepted: integer, ignored: integer, warnings?: string[]}", "The measurements are durable.")
             .fails(&[Code::UnknownUser, Code::Conflict]),
         route("GET", "/v1/metrics", "listMetrics", Who::Service, "Lists metrics and their posteriors over all users.")
             .answer(
@@ -310,7 +310,7 @@ pub(super) fn server() -> Vec<Operation> {
             .limit("integer(1..3000) = 1000")
             .answer(
                 200,
-                "{people: {id: Key, name: string | null, x: number, y: number, friends: integer}[], \
+                "{people: {user: Key, id: Key, name: string | null, x: number, y: number, friends: integer}[], \
                  edges: [integer, integer][], known: integer, edges_left_out: integer}",
                 "Users, their places and the pairs that follow each other.",
             ),

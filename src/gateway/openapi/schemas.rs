@@ -34,8 +34,8 @@ const WRITTEN: &[(&str, &str)] = &[
         "Problem",
         "{type: string, title: string, status: integer, detail: string, errors?: {field: string, message: string}[]}",
     ),
-    ("Accepted", r#"{id: Key, status: "accepted", seq: integer}"#),
-    ("Written", "{id: Key, revision: integer}"),
+    ("Accepted", r#"{id: Key, status: "accepted", seq: integer, warnings?: string[]}"#),
+    ("Written", "{item: Key, id: Key, revision: integer, warnings?: string[]}"),
     ("Results", "{results: PartResult[]}"),
     (
         "RecommendedItem",
@@ -44,7 +44,10 @@ const WRITTEN: &[(&str, &str)] = &[
     ),
     ("ScorePart", "{amount: number, expert?: string, boost?: object}"),
     ("ClusterPlace", "{id: integer | null, nearest: integer, probability: number, outlier: number} | null"),
-    ("User", "{id: Key, name?: string, attributes?: object, created: Time, cluster: ClusterPlace, friends?: Key[]}"),
+    (
+        "User",
+        "{user: Key, id: Key, name?: string, attributes?: object, created: Time, cluster: ClusterPlace, friends?: Key[]}",
+    ),
     ("DecaySettings", r#"{curve: "exact" | "euler", rate: number, horizon_ms: integer}"#),
     ("AucByScore", "{online: number | null, topics: number | null, model: number | null}"),
     (

@@ -20,8 +20,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .fails(&[Code::UnknownClustering]),
         route("POST", "/v1/users", "putUsers", Who::Own, "Creates or changes users of a list.")
             .more("Each part has its own result: a refused part does not affect the others.")
-            .body("UserInput[](..10000)", r#"[{"id": "ada", "name": "Ada"}, {"id": "grace"}]"#)
-            .body_of("application/x-ndjson", "string", "{\"id\":\"ada\"}\n")
+            .body("UserInput[](..10000)", r#"[{"user": "ada", "name": "Ada"}, {"user": "grace"}]"#)
+            .body_of("application/x-ndjson", "string", "{\"user\":\"ada\"}\n")
             .answer(200, "Results", "One result per part.")
             .answer_of(200, "application/x-ndjson", "string", "One result per line."),
         route("POST", "/v1/follows", "putFollows", Who::Own, "Follows and unfollows users of a list.")

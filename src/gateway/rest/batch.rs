@@ -10,13 +10,14 @@ use actix_web::web::Bytes;
 use schemars::JsonSchema;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::domain::ids::{Key, Seq};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::body::{self, BODY_BYTES_MAX};
+use super::super::body::{self, BODY_BYTES_MAX, UniqueMap};
 
 /// Largest number of parts of one JSON array. The number of lines of NDJSON is bounded only by the size of the body.
 pub const PARTS_MAX: usize = 10_000;
@@ -32,6 +33,9 @@ pub enum Outcome {
         id: Key,
         /// The sequence number of the event in the user's journal, from 1.
         seq: Seq,
+        /// Doubts of the server about the part, which was carried out all the same; absent without any.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     /// The item or user is new and durable.
     Created {
@@ -40,6 +44,9 @@ pub enum Outcome {
         /// The revision of the item; users have none.
         #[serde(skip_serializing_if = "Option::is_none")]
         revision: Option<u32>,
+        /// Doubts of the server about the part, which was carried out all the same; absent without any.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     /// The item or user was replaced or changed, and is durable.
     Changed {
@@ -48,6 +55,9 @@ pub enum Outcome {
         /// The revision of the item; users have none.
         #[serde(skip_serializing_if = "Option::is_none")]
         revision: Option<u32>,
+        /// Doubts of the server about the part, which was carried out all the same; absent without any.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     /// The item is deleted, or the user erased.
     Deleted {
@@ -138,14 +148,22 @@ pub fn read<'a, T: Deserialize<'a>>(part: &'a [u8]) -> Result<T, Refusal> {
     body::parse(part)
 }
 
-/// The `id` of a part that is refused for another reason.
+/// The `id` of an event that is refused for another reason.
 #[must_use]
 pub fn readable_id(part: &[u8]) -> Option<Key> {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        id: Key,
-    }
-    body::parse::<Head>(part).ok().map(|head| head.id)
+    readable(part, &["id"])
+}
+
+/// The key of an item or of a user that is refused for another reason.
+#[must_use]
+pub fn readable_key(part: &[u8]) -> Option<Key> {
+    readable(part, &["item", "user", "id"])
+}
+
+/// The first of these fields that holds a key.
+fn readable(part: &[u8], names: &[&str]) -> Option<Key> {
+    let UniqueMap(fields) = body::parse::<UniqueMap<String, Value>>(part).ok()?;
+    names.iter().find_map(|name| fields.get(*name)?.as_str().and_then(|text| Key::new(text).ok()))
 }
 
 #[cfg(test)]
@@ -184,8 +202,14 @@ mod tests {
     fn outcomes_have_their_form_on_the_wire() {
         let id = || Key::new("e1").unwrap();
         for (outcome, expected) in [
-            (Outcome::Accepted { id: id(), seq: Seq(7) }, json!({"status": "accepted", "id": "e1", "seq": 7})),
-            (Outcome::Created { id: id(), revision: Some(1) }, json!({"status": "created", "id": "e1", "revision": 1})),
+            (
+                Outcome::Accepted { id: id(), seq: Seq(7), warnings: Vec::new() },
+                json!({"status": "accepted", "id": "e1", "seq": 7}),
+            ),
+            (
+                Outcome::Created { id: id(), revision: Some(1), warnings: vec!["at: doubtful".into()] },
+                json!({"status": "created", "id": "e1", "revision": 1, "warnings": ["at: doubtful"]}),
+            ),
             (
                 Outcome::refused(Some(id()), Refusal::field(Code::UnknownItem, "item", "no")),
                 json!({"status": "refused", "id": "e1",

@@ -3,7 +3,7 @@
 //! Invariant: a part has the effect, the rights and the errors of the route for one. A refused part affects no other, and
 //! costs its sender a request. Deliberately absent: lists of items (`items`) and of interactions (`interactions`).
 
-use actix_web::web::{self, Bytes};
+use actix_web::web;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,15 +21,23 @@ use super::super::checks;
 use super::super::errors::{HttpResult, Problem};
 use super::super::event_ids;
 use super::super::request::AuthedRequest;
+use super::super::timestamps;
 use super::batch::{self, Outcome};
+use super::parts::{self, Dispatched};
 use super::people::{self, PersonInput};
-use super::{ndjson, rights};
+use super::rights;
 
 /// A user of a list.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserInput {
-    id: Key,
+    /// The key of the user.
+    #[serde(default)]
+    user: Option<Key>,
+    /// The earlier name of `user`; version 0.2 removes it.
+    #[serde(default)]
+    #[schemars(extend("deprecated" = true))]
+    id: Option<Key>,
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -75,10 +83,16 @@ pub(crate) struct DeletionInput {
 /// A refusal of the whole list; else one result per part.
 pub async fn users(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     each(request, payload, |request, part: UserInput| async move {
-        let UserInput { id, name, attributes } = part;
+        let UserInput { user, id, name, attributes } = part;
+        let missing = || Refusal::field(Code::BadField, "user", "missing: name the user");
+        let named = checks::renamed(("user", user), ("id", id.clone())).and_then(|key| key.ok_or_else(missing));
+        let id = match named {
+            Ok(key) => key,
+            Err(refusal) => return Outcome::refused(id, refusal),
+        };
         match people::put_one(&request, &id, PersonInput { name, attributes }).await {
-            Ok((true, _)) => Outcome::Created { id, revision: None },
-            Ok((false, _)) => Outcome::Changed { id, revision: None },
+            Ok((true, _)) => Outcome::Created { id, revision: None, warnings: Vec::new() },
+            Ok((false, _)) => Outcome::Changed { id, revision: None, warnings: Vec::new() },
             Err(problem) => Outcome::refused(Some(id), problem.refusal().clone()),
         }
     })
@@ -92,8 +106,9 @@ pub async fn users(request: AuthedRequest, payload: web::Payload) -> HttpResult 
 pub async fn follows(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     each(request, payload, |request, part: FollowInput| async move {
         let id = part.id.clone().unwrap_or_else(event_ids::fresh);
+        let warnings = timestamps::doubt("at", part.at).into_iter().collect();
         match follow(&request, part, id.clone()).await {
-            Ok(seq) => Outcome::Accepted { id, seq },
+            Ok(seq) => Outcome::Accepted { id, seq, warnings },
             Err(refusal) => Outcome::refused(Some(id), refusal),
         }
     })
@@ -152,39 +167,8 @@ where
     W: Future<Output = Outcome> + 'static,
 {
     request.query(&[])?;
-    let terms = (&request).into();
-    if body::media(request.headers()) == ndjson::MEDIA {
-        body::must_be_plain(request.headers(), body::BATCH_BYTES_MAX)?;
-        return Ok(ndjson::answer(&terms, payload, move |line| part(request.clone(), line, act.clone()))?);
-    }
-    let bytes = body::json_batch(request.incoming(), payload).await?;
-    if !body::is_array(&bytes) {
-        return Err(Refusal::new(Code::BadField, "the body must be a list").into());
-    }
-    Ok(ndjson::answer_list(&terms, bytes, move |bytes| part(request.clone(), bytes, act.clone())).await?)
-}
-
-/// Carries out one part. A refused part costs its sender a request.
-fn part<T, W>(
-    request: AuthedRequest,
-    bytes: Bytes,
-    act: impl Fn(AuthedRequest, T) -> W,
-) -> impl Future<Output = Outcome>
-where
-    T: DeserializeOwned,
-    W: Future<Output = Outcome>,
-{
-    // Parsed before the first wait: waiting parts hold no bytes of the body.
-    let read = batch::read::<T>(&bytes).map_err(|refusal| Outcome::refused(batch::readable_id(&bytes), refusal));
-    drop(bytes);
-    async move {
-        let outcome = match read {
-            Ok(read) => act(request.clone(), read).await,
-            Err(refused) => refused,
-        };
-        if let Outcome::Refused { .. } = outcome {
-            request.charge_fault().await;
-        }
-        outcome
+    match parts::each(&request, payload, batch::readable_key, act).await? {
+        Dispatched::List(answer) => Ok(answer),
+        Dispatched::One(_) => Err(Refusal::new(Code::BadField, "the body must be a list").into()),
     }
 }

@@ -58,7 +58,7 @@ fn as_json(graph: &FollowGraph, known: usize) -> Value {
         .zip(&graph.positions)
         .zip(friends)
         .map(|((person, (x, y)), friends)| {
-            json!({"id": person.key, "name": person.name, "x": rounded(*x), "y": rounded(*y), "friends": friends})
+            json!({"user": person.key, "id": person.key, "name": person.name, "x": rounded(*x), "y": rounded(*y), "friends": friends})
         })
         .collect();
     json!({"people": people, "edges": graph.edges, "known": known, "edges_left_out": graph.edges_left_out})

@@ -17,11 +17,11 @@ use crate::domain::journal::{Entry, Learned, Predicted, What};
 use crate::domain::stated_time::{self, StatedTime};
 use crate::domain::text::ATTRIBUTES_BYTES_MAX;
 use crate::domain::time::Millis;
-use crate::domain::timestamps;
+use crate::domain::timestamps as civil;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::body::{self, BATCH_BYTES_MAX};
+use super::super::body;
 use super::super::busy;
 use super::super::checks::{self, InteractionDraft};
 use super::super::cursor::{self, CursorList};
@@ -29,9 +29,11 @@ use super::super::errors::HttpResult;
 use super::super::event_ids;
 use super::super::query::Query;
 use super::super::request::AuthedRequest;
+use super::super::timestamps;
 use super::batch::{self, Outcome};
 use super::list::{LIST_DEFAULT, LIST_MAX, found, listed, listed_bare};
-use super::{items, ndjson, people};
+use super::parts::{self, Dispatched};
+use super::{items, people};
 
 // Tries of a part of a batch while the server is busy; after these the sender sets the pace.
 const TRIES: u32 = 10;
@@ -77,15 +79,11 @@ pub(crate) struct InteractionView {
 /// # Errors
 /// For one object, its refusal; for many, one result per part.
 pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
-    if body::media(request.headers()) == ndjson::MEDIA {
-        body::must_be_plain(request.headers(), BATCH_BYTES_MAX)?;
-        return Ok(ndjson::answer(&(&request).into(), payload, move |line| part(request.clone(), &line))?);
+    let learn = |request: AuthedRequest, posted| async move { retried(&request, posted).await };
+    match parts::each(&request, payload, batch::readable_id, learn).await? {
+        Dispatched::List(answer) => Ok(answer),
+        Dispatched::One(body) => one(&request, &body).await,
     }
-    let body = body::json_batch(request.incoming(), payload).await?;
-    if body::is_array(&body) {
-        return Ok(ndjson::answer_list(&(&request).into(), body, move |bytes| part(request.clone(), &bytes)).await?);
-    }
-    one(&request, &body).await
 }
 
 /// `GET /user/{id}/feed?limit=&after=&expand=&compat=`: interactions of a user, newest first.
@@ -211,7 +209,7 @@ impl TableRow {
             "post_id": view.item,
             "action": self.action,
             "target": u8::from(self.target),
-            "timestamp": timestamps::text(self.at),
+            "timestamp": civil::text(self.at),
         })
     }
 }
@@ -237,47 +235,37 @@ fn table(views: Vec<InteractionView>, most: usize) -> Vec<(InteractionView, Opti
 async fn one(request: &AuthedRequest, body: &[u8]) -> HttpResult {
     let mut posted: InteractionInput = body::parse(body)?;
     posted.id = Some(request.event_id(posted.id)?);
+    let doubt = timestamps::doubt("at", posted.at);
     let (id, acted) = act(request, posted).await;
-    found(&json!({"id": id, "status": "accepted", "seq": acted?}))
+    let mut body = json!({"id": id, "status": "accepted", "seq": acted?});
+    if let Some(doubt) = doubt {
+        body["warnings"] = json!([doubt]);
+    }
+    found(&body)
 }
 
 /// Carries out one part of a batch. While the server is busy the batch waits, so that a bulk load runs at the server's
-/// pace. A refused part costs its sender a request.
-fn part(request: AuthedRequest, bytes: &[u8]) -> impl Future<Output = Outcome> + use<> {
-    // Parsed before the first wait: waiting parts hold no bytes of the body.
-    let posted =
-        batch::read::<InteractionInput>(bytes).map_err(|refusal| Outcome::refused(batch::readable_id(bytes), refusal));
-    async move {
-        let outcome = match posted {
-            Ok(posted) => retried(&request, posted).await,
-            Err(refused) => refused,
-        };
-        if let Outcome::Refused { .. } = outcome {
-            request.charge_fault().await;
-        }
-        outcome
-    }
-}
-
+/// pace.
 async fn retried(request: &AuthedRequest, mut posted: InteractionInput) -> Outcome {
     // All tries share one id, so that a try finds an event that an earlier one has stored.
     posted.id.get_or_insert_with(event_ids::fresh);
+    let doubt = timestamps::doubt("at", posted.at);
     for _ in 1..TRIES {
         match act(request, posted.clone()).await {
             (_, Err(Refusal { code: Code::Busy | Code::RateLimited, retry_after_ms, .. })) => {
                 let pause = retry_after_ms.unwrap_or(100).clamp(10, PAUSE_MS_MAX);
                 tokio::time::sleep(Duration::from_millis(u64::from(pause))).await;
             }
-            (id, acted) => return outcome(id, acted),
+            (id, acted) => return outcome(id, acted, doubt),
         }
     }
     let (id, acted) = act(request, posted).await;
-    outcome(id, acted)
+    outcome(id, acted, doubt)
 }
 
-fn outcome(id: Key, acted: Result<Seq, Refusal>) -> Outcome {
+fn outcome(id: Key, acted: Result<Seq, Refusal>, doubt: Option<String>) -> Outcome {
     match acted {
-        Ok(seq) => Outcome::Accepted { id, seq },
+        Ok(seq) => Outcome::Accepted { id, seq, warnings: doubt.into_iter().collect() },
         Err(refusal) => Outcome::refused(Some(id), refusal),
     }
 }

@@ -41,15 +41,27 @@ const CHUNK: usize = 1_000;
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Item")]
 pub(crate) struct ItemView<'a> {
+    /// The key of the item.
+    item: &'a Key,
+    /// The earlier name of `item`; version 0.2 removes it.
+    #[schemars(extend("deprecated" = true))]
     id: &'a Key,
     revision: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     author: Option<&'a Key>,
+    /// The main topic, the first of `topics`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a Key>,
+    /// All topics, the main one first.
     topics: Vec<&'a Key>,
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     attributes: Option<Box<RawValue>>,
+    /// The creation time.
+    at: Millis,
+    /// The earlier name of `at`; version 0.2 removes it.
+    #[schemars(extend("deprecated" = true))]
     created: Millis,
     #[schemars(with = "Vec<Window>")]
     windows: &'a Windows,
@@ -60,8 +72,15 @@ pub(crate) struct ItemView<'a> {
 #[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ItemInput {
+    /// The key of the item.
+    item: Option<Key>,
+    /// The earlier name of `item`; version 0.2 removes it.
+    #[schemars(extend("deprecated" = true))]
     id: Option<Key>,
     author: Option<Key>,
+    /// The main topic. With `topics` it has to be the first of them.
+    topic: Option<Key>,
+    /// All topics, the main one first.
     #[schemars(with = "Option<Vec<Key>>")]
     topics: Option<BoundedList<Key, { Item::TOPICS_MAX }>>,
     text: Option<String>,
@@ -69,8 +88,13 @@ pub(crate) struct ItemInput {
     attributes: Option<ObjectText>,
     #[schemars(with = "Option<Vec<f32>>")]
     embedding: Option<BoundedList<f32, NUMBERS_MAX>>,
+    /// The creation time.
     #[serde(deserialize_with = "stated_time::optional")]
     #[schemars(with = "Option<StatedTime>")]
+    at: Option<Millis>,
+    /// The earlier name of `at`; version 0.2 removes it.
+    #[serde(deserialize_with = "stated_time::optional")]
+    #[schemars(with = "Option<StatedTime>", extend("deprecated" = true))]
     created: Option<Millis>,
     #[serde(deserialize_with = "stated_time::windows")]
     #[schemars(with = "Option<Vec<StatedWindow>>")]
@@ -116,8 +140,10 @@ pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult
     if body::is_array(&body) {
         return create_many(request, body).await;
     }
-    let draft = draft(request.server(), body::parse(&body)?, ItemWrite::Create)?;
-    write(&request, draft, ItemWrite::Create).await
+    let face: ItemInput = body::parse(&body)?;
+    let warnings = face.doubts();
+    let draft = draft(request.server(), face, ItemWrite::Create)?;
+    write(&request, draft, ItemWrite::Create, warnings).await
 }
 
 /// `PUT /v1/items/{id}`: replaces an item; 201 for a new one, else 200.
@@ -165,7 +191,9 @@ pub async fn set_windows(request: AuthedRequest, payload: web::Payload) -> HttpR
     request.subject().must_be_service()?;
     let id = request.item("id")?;
     let list: Vec<StatedWindow> = body::json_list(request.incoming(), payload).await?;
-    let windows = checks::windows(list.into_iter().map(Window::from).collect())?;
+    let windows: Vec<Window> = list.into_iter().map(Window::from).collect();
+    request.warn(doubt_of(&windows, ""));
+    let windows = checks::windows(windows)?;
     request.server().set_windows(id, windows.clone()).await?;
     found(&windows)
 }
@@ -196,28 +224,33 @@ async fn write_chunk(request: &AuthedRequest, parts: &[Bytes], turn: &mut Worker
     let (mut results, mut drafts, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         turn.end_if_long().await;
-        let checked = batch::read::<ItemInput>(part).and_then(|face| draft(request.server(), face, ItemWrite::Create));
+        let checked = batch::read::<ItemInput>(part).and_then(|face| {
+            let warnings = face.doubts();
+            Ok((draft(request.server(), face, ItemWrite::Create)?, warnings))
+        });
         match checked {
-            Ok(draft) => {
-                places.push((results.len(), draft.key.clone()));
+            Ok((draft, warnings)) => {
+                places.push((results.len(), draft.key.clone(), warnings));
                 drafts.push(draft);
                 results.push(None);
             }
-            Err(refusal) => results.push(Some(Outcome::refused(batch::readable_id(part), refusal))),
+            Err(refusal) => results.push(Some(Outcome::refused(batch::readable_key(part), refusal))),
         }
     }
     let written = request.server().write_items(drafts, ItemWrite::Create).await;
-    for ((place, key), written) in places.into_iter().zip(written) {
-        results[place] = Some(outcome(key, written.map_err(busy::refusal)));
+    for ((place, key, warnings), written) in places.into_iter().zip(written) {
+        results[place] = Some(outcome(key, written.map_err(busy::refusal), warnings));
     }
     let unanswered = || Outcome::refused(None, Refusal::new(Code::Internal, "a draft was not answered"));
     results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
 }
 
-fn outcome(key: Option<Key>, written: Result<ItemWritten, Refusal>) -> Outcome {
+fn outcome(key: Option<Key>, written: Result<ItemWritten, Refusal>, warnings: Vec<String>) -> Outcome {
     match written {
-        Ok(ItemWritten { key, revision, created: true, .. }) => Outcome::Created { id: key, revision: Some(revision) },
-        Ok(ItemWritten { key, revision, .. }) => Outcome::Changed { id: key, revision: Some(revision) },
+        Ok(ItemWritten { key: id, revision, created: true, .. }) => {
+            Outcome::Created { id, revision: Some(revision), warnings }
+        }
+        Ok(ItemWritten { key: id, revision, .. }) => Outcome::Changed { id, revision: Some(revision), warnings },
         Err(refusal) => Outcome::refused(key, refusal),
     }
 }
@@ -226,36 +259,76 @@ async fn write_named(request: AuthedRequest, payload: web::Payload, how: ItemWri
     request.subject().must_be_service()?;
     let key = request.key("id")?;
     let face: ItemInput = body::json(request.incoming(), payload).await?;
-    if face.id.as_ref().is_some_and(|id| *id != key) {
-        return Err(Refusal::field(Code::BadField, "id", "differs from the one in the path: leave it out").into());
+    for (field, stated) in [("item", &face.item), ("id", &face.id)] {
+        if stated.as_ref().is_some_and(|stated| *stated != key) {
+            return Err(Refusal::field(Code::BadField, field, "differs from the one in the path: leave it out").into());
+        }
     }
-    let draft = draft(request.server(), ItemInput { id: Some(key), ..face }, how)?;
-    write(&request, draft, how).await
+    let warnings = face.doubts();
+    let draft = draft(request.server(), ItemInput { item: Some(key), ..face }, how)?;
+    write(&request, draft, how, warnings).await
 }
 
-async fn write(request: &AuthedRequest, draft: ItemDraft, how: ItemWrite) -> HttpResult {
+async fn write(request: &AuthedRequest, draft: ItemDraft, how: ItemWrite, warnings: Vec<String>) -> HttpResult {
     let written = request.server().write_items(vec![draft], how).await.pop();
     let none = || Problem::from(Refusal::new(Code::Internal, "a draft was not answered"));
     let ItemWritten { key, revision, created, .. } = written.ok_or_else(none)??;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(HttpResponse::build(status).json(json!({"id": key, "revision": revision})))
+    let mut body = json!({"item": key, "id": key, "revision": revision});
+    if !warnings.is_empty() {
+        body["warnings"] = json!(warnings);
+    }
+    Ok(HttpResponse::build(status).json(body))
 }
 
 fn draft(server: &Server, face: ItemInput, how: ItemWrite) -> Result<ItemDraft, Refusal> {
     if how != ItemWrite::Change && face.text.is_none() {
         return Err(Refusal::field(Code::BadField, "text", "missing: say what there is to read"));
     }
+    let key = checks::renamed(("item", face.item), ("id", face.id))?;
+    let time_field = if face.at.is_some() { "at" } else { "created" };
+    let created = checks::renamed(("at", face.at), ("created", face.created))?;
+    let topics = main_topic(face.topic, face.topics.map(|BoundedList(topics)| topics))?;
     let author = face.author.map(|author| checks::person(server.people(), &author, "author")).transpose()?;
     let embedding = face.embedding.map(|BoundedList(numbers)| checks::embedding(numbers, server.dim())).transpose()?;
     Ok(ItemDraft {
-        key: face.id,
+        key,
         author,
-        topics: face.topics.map(|BoundedList(topics)| checks::item_topics(topics)).transpose()?,
+        topics: topics.map(checks::item_topics).transpose()?,
         text: face.text.map(checks::text).transpose()?,
         attributes: face.attributes.map(|ObjectText(text)| checks::attributes(text)).transpose()?.map(Into::into),
         embedding,
-        created: face.created.map(|created| timestamps::in_range("created", created)).transpose()?,
+        created: created.map(|created| timestamps::in_range(time_field, created)).transpose()?,
         windows: face.windows.map(checks::windows).transpose()?,
+    })
+}
+
+/// The topics of an item, of which `topic` is the main one.
+fn main_topic(topic: Option<Key>, topics: Option<Vec<Key>>) -> Result<Option<Vec<Key>>, Refusal> {
+    match (topic, topics) {
+        (Some(topic), Some(topics)) if topics.first() != Some(&topic) => {
+            let message = "must be the first of `topics`: send either of them alone";
+            Err(Refusal::field(Code::BadField, "topic", message))
+        }
+        (Some(topic), None) => Ok(Some(vec![topic])),
+        (_, topics) => Ok(topics),
+    }
+}
+
+impl ItemInput {
+    /// Warnings about times in a doubtful unit.
+    fn doubts(&self) -> Vec<String> {
+        let field = if self.at.is_some() { "at" } else { "created" };
+        let created = timestamps::doubt(field, self.at.or(self.created));
+        created.into_iter().chain(doubt_of(self.windows.as_deref().unwrap_or_default(), "windows")).collect()
+    }
+}
+
+/// A warning about the first window with a bound in a doubtful unit.
+fn doubt_of(windows: &[Window], list: &str) -> Option<String> {
+    windows.iter().enumerate().find_map(|(place, window)| {
+        let start = timestamps::doubt(&format!("{list}[{place}].start"), Some(window.start));
+        start.or_else(|| timestamps::doubt(&format!("{list}[{place}].stop"), window.stop))
     })
 }
 
@@ -273,13 +346,17 @@ pub(crate) fn weight(item: &Item) -> usize {
 }
 
 pub(super) fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> ItemView<'a> {
+    let topics = topics(world, item);
     ItemView {
+        item: &item.key,
         id: &item.key,
         revision: item.revision,
         author: item.author.as_ref().map(|author| &author.key),
-        topics: topics(world, item),
+        topic: topics.first().copied(),
+        topics,
         text: &item.text,
         attributes: item.attributes.as_ref().and_then(|text| RawValue::from_string(text.to_string()).ok()),
+        at: item.created,
         created: item.created,
         windows: &item.windows,
         available: item.is_available(now),

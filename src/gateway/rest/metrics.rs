@@ -30,6 +30,7 @@ use super::super::errors::HttpResult;
 use super::super::event_ids;
 use super::super::grant::Subject;
 use super::super::request::{AuthedRequest, NamedPerson};
+use super::super::timestamps;
 use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
 /// Largest number of measurements in one request.
@@ -69,12 +70,15 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let declared = &world.settings().metrics;
     let mut events: BTreeMap<UserId, Vec<UserEvent>> = BTreeMap::new();
     let (mut accepted, mut ignored) = (0, 0);
+    let mut doubt = None;
     for (index, UniqueMap(mut part)) in parts.into_iter().enumerate() {
         let read = concerned(&request, &mut part, measured.as_ref())
             .and_then(|user| Ok((user, event(part, declared, ignores_unknown, request.now())?)));
         match read {
             Ok((user, Some(event))) => {
                 accepted += 1;
+                let field = if is_list { format!("[{index}].at") } else { "at".to_owned() };
+                doubt = doubt.or_else(|| timestamps::doubt(&field, Some(event.at())));
                 events.entry(user).or_default().push(event);
             }
             Ok((_, None)) => ignored += 1,
@@ -93,7 +97,11 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.server().ignored(ignored);
     let all = events.into_iter().map(|(user, events)| request.server().measure(user, events));
     future::join_all(all).await.into_iter().collect::<Result<(), _>>()?;
-    found(&json!({"accepted": accepted, "ignored": ignored}))
+    let mut body = json!({"accepted": accepted, "ignored": ignored});
+    if let Some(doubt) = doubt {
+        body["warnings"] = json!([doubt]);
+    }
+    found(&body)
 }
 
 /// The measured user: `user` of the measurement, by default that of the request.

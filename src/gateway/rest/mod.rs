@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod ndjson;
+pub(crate) mod parts;
 pub mod list;
 pub mod pieces;
 pub mod clusters;

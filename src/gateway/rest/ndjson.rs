@@ -453,7 +453,7 @@ mod tests {
                 for _ in 0..(7 - order % 7) {
                     tokio::task::yield_now().await;
                 }
-                Outcome::Accepted { id, seq: Seq(order) }
+                Outcome::Accepted { id, seq: Seq(order), warnings: Vec::new() }
             }
         })
         .unwrap();

@@ -32,6 +32,8 @@ use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, found_or_unchanged, lis
 
 #[derive(Serialize)]
 struct PersonView<'a> {
+    user: &'a Key,
+    /// The earlier name of `user`; version 0.2 removes it.
     id: &'a Key,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -48,6 +50,7 @@ impl<'a> PersonView<'a> {
     fn new(person: &'a Person, clusters: Option<&Clustering>) -> Self {
         PersonView {
             cluster: clusters::place_of(clusters, person.id),
+            user: &person.key,
             id: &person.key,
             name: person.name.as_deref(),
             attributes: person.attributes.as_ref().and_then(|text| RawValue::from_string(text.clone()).ok()),

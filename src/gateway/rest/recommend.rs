@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::actors::server::{Boost, Factors, RankRequest, RecommendRequest, Recommended, Steering, Target};
 use crate::domain::feeds::{Expert, Ranking};
-use crate::domain::ids::{Epoch, Key, ModelVersion};
+use crate::domain::ids::{Epoch, ItemId, Key, ModelVersion};
 use crate::domain::interactions::{Interaction, Kind};
 use crate::domain::stated_time::{self, StatedTime};
 use crate::domain::time::Millis;
@@ -231,19 +231,19 @@ pub async fn recommend(request: AuthedRequest, payload: web::Payload) -> HttpRes
     let input: RecommendInput = body::json_or_nothing(request.incoming(), payload).await?;
     let ranking = input.ranking.unwrap_or_default();
     let user = input.user.clone().map(|key| request.named(key, "user")).transpose()?;
-    let boosts = bounded(input.boosts, "boosts", BOOSTS_MAX)?;
+    let boosts = bounded(input.boosts, "boosts")?;
     let ask = RankRequest {
         ranking,
         limit: checks::limit(input.limit, LIMIT_DEFAULT, LIMIT_MAX)? as usize,
         explain: input.explain.unwrap_or(false),
     };
     let steering = Steering {
-        excluded: excluded(&request, bounded(input.exclude, "exclude", EXCLUDED_MAX)?),
+        excluded: excluded(&request, bounded(input.exclude, "exclude")?),
         boosts: checked_boosts(&request, &boosts, ranking)?,
         factors: factors(input.signals.unwrap_or_default(), ranking)?,
         ..filtered(&request, input.filters.unwrap_or_default())?
     };
-    let interactions = interactions(&request, bounded(input.items, "items", ITEMS_MAX)?)?;
+    let interactions = interactions(&request, bounded(input.items, "items")?)?;
     let ask = RecommendRequest { user: user.as_ref().map(|user| user.id), interactions, ask, steering };
     let ranked = request.server().recommend(request.quota_user(), ask).await.map_err(busy::refusal)?;
     let Recommended { epoch, model, items } = ranked;
@@ -263,19 +263,16 @@ fn explained(mut item: WireItem, own: &[(usize, f32)], boosts: &[BoostInput]) ->
     RecommendedItem { item, why }
 }
 
-fn bounded<T, const MOST: usize>(
-    list: Option<BoundedList<T, MOST>>,
-    field: &str,
-    most: usize,
-) -> Result<Vec<T>, Refusal> {
+/// A list of at most `MOST` entries, which its reader bounds at one more; empty if it is absent.
+fn bounded<T, const MOST: usize>(list: Option<BoundedList<T, MOST>>, field: &str) -> Result<Vec<T>, Refusal> {
     let list = list.map_or_else(Vec::new, |BoundedList(list)| list);
-    if list.len() > most {
-        return Err(Refusal::field(Code::OutOfRange, field, format!("must have at most {most} entries")));
+    if list.len() > MOST {
+        return Err(Refusal::field(Code::OutOfRange, field, format!("must have at most {MOST} entries")));
     }
     Ok(list)
 }
 
-fn excluded(request: &AuthedRequest, keys: Vec<Key>) -> Vec<crate::domain::ids::ItemId> {
+fn excluded(request: &AuthedRequest, keys: Vec<Key>) -> Vec<ItemId> {
     let world = request.server().world();
     keys.iter().filter_map(|key| world.find_item(key.as_str())).collect()
 }

@@ -195,6 +195,8 @@ pub(crate) async fn erase_person(request: &AuthedRequest, who: NamedPerson) -> R
 
 #[derive(Serialize)]
 struct ProfileView<'a> {
+    user: &'a Key,
+    /// The earlier name of `user`; version 0.2 removes it.
     id: &'a Key,
     name: Option<&'a str>,
     attributes: Option<Box<RawValue>>,
@@ -204,6 +206,7 @@ struct ProfileView<'a> {
 
 fn profile(person: &Person) -> ProfileView<'_> {
     ProfileView {
+        user: &person.key,
         id: &person.key,
         name: person.name.as_deref(),
         attributes: person.attributes.as_ref().and_then(|text| RawValue::from_string(text.clone()).ok()),
@@ -217,8 +220,10 @@ fn authored(world: &World, item: &Item) -> String {
     json(&json!({
         "item": item.key,
         "revision": item.revision,
+        "topic": item.topics.first().and_then(|topic| world.topic(*topic)),
         "topics": topics(world, &item.topics),
         "text": item.text,
+        "at": item.created,
         "created": item.created,
         "windows": item.windows,
         "deleted": item.deleted,

@@ -141,7 +141,7 @@ pub async fn topics(request: AuthedRequest) -> HttpResult {
     all.retain(|(key, ..)| after.as_ref().is_none_or(|after| key > after));
     let next = (all.len() > limit).then(|| all[limit - 1].0.clone());
     all.truncate(limit);
-    let one = |(key, [all, available]): (Key, [u64; 2])| json!({"id": key, "items": all, "available": available});
+    let one = |(key, [all, available]): (Key, [u64; 2])| json!({"topic": key, "id": key, "items": all, "available": available});
     found(&json!({"topics": all.into_iter().map(one).collect::<Vec<Value>>(), "next": next}))
 }
 

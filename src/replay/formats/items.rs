@@ -1,4 +1,5 @@
-//! Reads items as CSV: `item,topic,text,author,created[,attributes][,embedding]`. Mandatory are `item`, and a text or an embedding.
+//! Reads items as CSV: `item,topic,text,author,at[,attributes][,embedding]`. Mandatory are `item`, and a text or an
+//! embedding. `created` is the earlier name of `at`, until version 0.2.
 //!
 //! Invariant: all embeddings of one call have one dimension. Several topics are written `jazz|live`, the main one
 //! first.
@@ -17,13 +18,14 @@ use crate::files::table::{Column, Columns, Table, TableRow, needed, optional};
 use crate::files::time::Times;
 
 /// Roles of columns that `--columns` may map.
-pub const ROLES: [&str; 7] = ["item", "topic", "text", "author", "created", "attributes", "embedding"];
+pub const ROLES: [&str; 8] = ["item", "topic", "text", "author", "at", "created", "attributes", "embedding"];
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     needed("item"),
     optional("topic"),
     optional("text"),
     optional("author"),
+    optional("at"),
     optional("created"),
     optional("attributes"),
     optional("embedding"),
@@ -134,13 +136,18 @@ fn item(row: &TableRow<'_>, times: &Times, dims: &mut Dims, bare: bool) -> Resul
     if !text.is_empty() && embedding.is_none() {
         dims.text().map_err(|wrong| row.error("embedding", wrong))?;
     }
+    let (at, created) = (row.maybe_time("at", times)?, row.maybe_time("created", times)?);
+    if at.is_some() && created.is_some() && at != created {
+        let expected = "equal to `created`, its earlier name: leave that column out";
+        return Err(row.error("at", cells::unexpected(row.cell("at").unwrap_or_default(), expected)));
+    }
     Ok(ItemRow {
         line: row.line,
         item: row.key("item")?,
         topics,
         text: text.to_owned(),
         author: row.maybe("author", cells::key)?,
-        created: row.maybe_time("created", times)?,
+        created: at.or(created),
         attributes: row.maybe("attributes", attributes)?,
         embedding,
     })

@@ -257,6 +257,17 @@ fn items_follows_and_windows_are_read() {
     assert_eq!((items[0].text.as_str(), items[0].created), ("two\nlines", Some(Millis(5_000))));
     assert_eq!(items[1].embedding.as_deref().unwrap(), [0.5, -1e-3]);
     assert_eq!((items[1].line, items[1].author.is_none(), items[2].embedding.is_none()), (4, true, true));
+    for (content, at) in [
+        ("item,text,at\na,x,5\n", Some(Some(5_000))),
+        ("item,text,at,created\na,x,5,5\n", Some(Some(5_000))),
+        ("item,text,at,created\na,x,,5\n", Some(Some(5_000))),
+        ("item,text,at,created\na,x,5,6\n", None),
+    ] {
+        let paths = file(&folder, "named.csv", content.as_bytes());
+        let read = outcome(&folder, Items::open(&paths, Columns::default(), TimeUnit::SECONDS, None, None));
+        let found = read.ok().map(|items| items[0].created.map(|at| at.0));
+        assert_eq!(found, at, "{content}");
+    }
 
     let paths = file(&folder, "facts.csv", b"item,text,attributes\na,x,\"{\"\"length\"\": 3}\"\nb,y,\n");
     let items = outcome(&folder, Items::open(&paths, Columns::default(), TimeUnit::SECONDS, None, None)).unwrap();
