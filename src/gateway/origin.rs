@@ -51,6 +51,7 @@ pub(crate) fn cors(allowed: &[String]) -> Condition<Cors> {
             "ratelimit-reset",
             "repr-digest",
             "retry-after",
+            "warning",
         ])
         .max_age(PREFLIGHT_S)
         .block_on_origin_mismatch(false);

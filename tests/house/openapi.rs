@@ -116,6 +116,38 @@ fn every_example_of_a_body_matches_its_schema() {
 }
 
 #[test]
+fn every_answer_in_json_has_an_example_and_every_example_matches_its_schema() {
+    let document = openapi::openapi();
+    let mut wrong = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            for (status, answer) in operation["responses"].as_object().unwrap() {
+                let json = &answer["content"]["application/json"];
+                if json["schema"].is_object() {
+                    let place = format!("{} ({method} {path}, {status})", operation["operationId"]);
+                    match json.get("example") {
+                        None => wrong.push(format!("{place}: no example; record it, see tests/server/examples.rs")),
+                        Some(example) => wrong.extend(
+                            schema::faults(&document, &json["schema"], example)
+                                .into_iter()
+                                .map(|fault| format!("{place}: {fault}")),
+                        ),
+                    }
+                }
+                let problem = &answer["content"]["application/problem+json"];
+                for of in problem["examples"].as_object().into_iter().flatten() {
+                    let target = of.1["$ref"].as_str().unwrap().trim_start_matches('#');
+                    let example = &document.pointer(target).unwrap()["value"];
+                    let faults = schema::faults(&document, &problem["schema"], example);
+                    wrong.extend(faults.into_iter().map(|fault| format!("{method} {path}, {}: {fault}", of.0)));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn all_golden_messages_of_the_socket_match_their_schemas() {
     let document = openapi::asyncapi();
     let mut count = 0;

@@ -21,6 +21,7 @@ mod cluster;
 mod clusterings;
 mod population;
 mod etags;
+mod examples;
 mod figures;
 mod gorse;
 mod hostile;

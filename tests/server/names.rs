@@ -23,7 +23,7 @@ fn every_answer_about_an_item_a_user_and_a_topic_has_its_name_and_the_earlier_on
         ("/post/heron", ""),
         ("/v1/items", "/items/0"),
         ("/v1/search?q=heron", "/items/0"),
-        ("/v1/popular?limit=1", "/items/0"),
+        ("/v1/popular?topic=rivers", "/items/0"),
         ("/v1/items/stork/similar?by=embedding", "/items/0"),
         ("/user/ada/feed?expand=post", "/interactions/0/post_detail"),
     ] {

@@ -32,7 +32,7 @@ fn similar_items_and_topics_are_listed_and_faults_are_named() {
     assert!(found["items"][0]["embedding"].as_f64().unwrap() > 0.5, "{found}");
 
     let topics = rest.get("/v1/topics").json();
-    let topic = |id: &str, items: u32| json!({"id": id, "items": items, "available": items});
+    let topic = |id: &str, items: u32| json!({"topic": id, "id": id, "items": items, "available": items});
     assert_eq!(topics, json!({"topics": [topic("baking", 1), topic("birds", 2), topic("rivers", 1)], "next": null}));
     let page = rest.get("/v1/topics?limit=1&after=baking").json();
     assert_eq!(page, json!({"topics": [topic("birds", 2)], "next": "birds"}));

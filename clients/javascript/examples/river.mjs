@@ -16,13 +16,13 @@ await client.putUser(ada, { name: "Ada" });
 await client.putUser(grace, { name: "Grace" });
 await client.follow(ada, grace);
 const cameras = ["weir", "mill", "ford", "lock"].map((name) => ({
-  id: `${name}-${run}`,
+  item: `${name}-${run}`,
   text: `The ${name} tonight`,
   topics: ["rivers"],
   author: grace,
 }));
 await client.createItems(cameras);
-const results = await client.interactAll(cameras.map(({ id }) => ({ user: grace, item: id, kind: "click" })));
+const results = await client.interactAll(cameras.map(({ item }) => ({ user: grace, item, kind: "click" })));
 console.log(`${results.length} interactions of Grace sent`);
 const { items } = await client.feed(ada, { limit: 3, explain: true });
 console.log(`REST: Ada's feed begins with "${items[0].text}" (${items[0].why?.length ?? 0} reasons)`);

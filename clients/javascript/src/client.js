@@ -8,7 +8,7 @@ import { Session, newId } from "./session.js";
 
 /** @import { Socket } from "./connection.js" */
 /** @import { SessionOptions } from "./session.js" */
-/** @import { FeedItem, Interaction, Item, NewItem, Prediction, Ranking, Result, Token, User, Window } from "./types.js" */
+/** @import { Deletion, FeedItem, Follow, Interaction, Item, NewItem, NewUser, Prediction, Ranking, Recommendation, Result, SimilarUser, StandingItem, StoredModel, Token, User, Window } from "./types.js" */
 
 const TIMEOUT_MS = 10_000;
 const RETRIES = 2;
@@ -88,6 +88,11 @@ export class Eddyline {
     return this.request("PUT", path`v1/users/${id}`, { body: user });
   }
 
+  /** Creates or changes many users; one result each. @param {NewUser[]} users at most 10,000 @returns {Promise<Result[]>} */
+  async putUsers(users) {
+    return results(await this.request("POST", "v1/users", { body: users }));
+  }
+
   /** Erases a user permanently. @param {string} id @returns {Promise<void>} */
   deleteUser(id) {
     return this.request("DELETE", path`v1/users/${id}`);
@@ -108,10 +113,49 @@ export class Eddyline {
     return this.request("DELETE", path`v1/users/${user}/follows/${other}`);
   }
 
+  /** Follows, or unfollows with `on: false`; one result each. @param {Follow[]} follows at most 10,000 @returns {Promise<Result[]>} */
+  async followAll(follows) {
+    const body = follows.map((follow) => ({ id: newId(), ...follow }));
+    return results(await this.request("POST", "v1/follows", { body }));
+  }
+
+  /**
+   * Deletes items and erases users; one result each. It is not repeated by itself: the second answer is a refusal.
+   * @param {Deletion[]} deletions at most 10,000 @returns {Promise<Result[]>}
+   */
+  async deleteAll(deletions) {
+    return results(await this.request("POST", "v1/deletions", { body: deletions, retries: 0 }));
+  }
+
+  /**
+   * One page of the items that the user hides or rejects now, the last one first.
+   * @param {string} user @param {{limit?: number, after?: number}} [query] @returns {Promise<{items: StandingItem[], next?: number}>}
+   */
+  hidden(user, query = {}) {
+    return this.request("GET", path`v1/users/${user}/hidden`, { query });
+  }
+
+  /**
+   * One page of the items that the user likes now, the last one first.
+   * @param {string} user @param {{limit?: number, after?: number}} [query] @returns {Promise<{items: StandingItem[], next?: number}>}
+   */
+  liked(user, query = {}) {
+    return this.request("GET", path`v1/users/${user}/liked`, { query });
+  }
+
+  /**
+   * Active users who resemble this one, best first.
+   * @param {string} user @param {{by?: "both" | "visits" | "topics", limit?: number, after?: string}} [query]
+   * @returns {Promise<SimilarUser[]>}
+   */
+  async similarUsers(user, query = {}) {
+    return (await this.request("GET", path`v1/users/${user}/similar`, { query })).people;
+  }
+
   /**
    * The feed that a socket of this ranking and limit would get.
-   * @param {string} user @param {{ranking?: Ranking, limit?: number, explain?: boolean}} [query]
-   * @returns {Promise<{items: FeedItem[], version: number, epoch: number, ranking: Ranking}>}
+   * @param {string} user @param {{ranking?: Ranking, limit?: number, after?: number, explain?: boolean}} [query]
+   * @returns {Promise<{items: FeedItem[], version: number, epoch: number, ranking: Ranking, next: number | null}>}
    */
   feed(user, query = {}) {
     return this.request("GET", path`v1/users/${user}/feed`, { query });
@@ -159,8 +203,15 @@ export class Eddyline {
    */
   async interactAll(interactions) {
     const body = interactions.map((interaction) => ({ id: newId(), ...interaction }));
-    const answer = await this.request("POST", "v1/interactions", { body });
-    return Array.isArray(answer) ? answer : answer.results;
+    return results(await this.request("POST", "v1/interactions", { body }));
+  }
+
+  /**
+   * Cancels an interaction: the user's state is again that of a user who never did it. A repetition is answered alike.
+   * @param {string} user @param {string} event id of the interaction @returns {Promise<{id: string, event: string, seq: number}>}
+   */
+  undo(user, event) {
+    return this.request("DELETE", path`v1/users/${user}/interactions/${event}`);
   }
 
   // ---- items ----
@@ -171,13 +222,8 @@ export class Eddyline {
   }
 
   /** The whole catalogue, page by page. @param {{limit?: number}} [query] @returns {AsyncGenerator<Item, void, void>} */
-  async *allItems({ limit = 1000 } = {}) {
-    for (let after; ; ) {
-      const { items, next } = await this.items({ limit, after });
-      yield* items;
-      if (next === null || next === undefined) return;
-      after = next;
-    }
+  allItems({ limit = 1000 } = {}) {
+    return this.all("v1/items", "items", { limit });
   }
 
   /** @param {string} id @returns {Promise<Item>} */
@@ -195,16 +241,15 @@ export class Eddyline {
 
   /** Creates many items; one result each. They are not repeated by themselves. @param {NewItem[]} items @returns {Promise<Result[]>} */
   async createItems(items) {
-    const answer = await this.request("POST", "v1/items", { body: items, retries: 0 });
-    return Array.isArray(answer) ? answer : answer.results;
+    return results(await this.request("POST", "v1/items", { body: items, retries: 0 }));
   }
 
-  /** Creates or replaces an item. @param {string} id @param {Omit<NewItem, "id">} item @returns {Promise<Item>} */
+  /** Creates or replaces an item. @param {string} id @param {Omit<NewItem, "item" | "id">} item @returns {Promise<Item>} */
   putItem(id, item) {
     return this.request("PUT", path`v1/items/${id}`, { body: item });
   }
 
-  /** Changes the given fields. @param {string} id @param {Partial<Omit<NewItem, "id">>} fields @returns {Promise<Item>} */
+  /** Changes the given fields. @param {string} id @param {Partial<Omit<NewItem, "item" | "id">>} fields @returns {Promise<Item>} */
   patchItem(id, fields) {
     return this.request("PATCH", path`v1/items/${id}`, { body: fields });
   }
@@ -221,21 +266,39 @@ export class Eddyline {
 
   /**
    * Available items that resemble this one, best first.
-   * @param {string} id @param {{by?: "both" | "visits" | "embedding", limit?: number}} [query]
+   * @param {string} id @param {{by?: "both" | "visits" | "embedding", limit?: number, after?: string}} [query]
    * @returns {Promise<(Item & {score: number, visits: number | null, embedding: number | null})[]>}
    */
   async similar(id, query = {}) {
     return (await this.request("GET", path`v1/items/${id}/similar`, { query })).items;
   }
 
-  /** @param {{topic?: string, cluster?: number, limit?: number}} [query] @returns {Promise<(Item & {score: number})[]>} */
+  /** @param {{topic?: string, cluster?: number, limit?: number, after?: string}} [query] @returns {Promise<(Item & {score: number})[]>} */
   async popular(query = {}) {
     return (await this.request("GET", "v1/popular", { query })).items;
   }
 
-  /** @param {{limit?: number, after?: string}} [query] @returns {Promise<{topics: {id: string, items: number, available: number}[], next: string | null}>} */
+  /** @param {{limit?: number, after?: string}} [query] @returns {Promise<{topics: {topic: string, items: number, available: number}[], next: string | null}>} */
   topics(query = {}) {
     return this.request("GET", "v1/topics", { query });
+  }
+
+  /**
+   * One page of the items whose text has all words, by relevance.
+   * @param {string} words @param {{topic?: string, author?: string, available?: boolean, limit?: number, after?: number}} [query]
+   * @returns {Promise<{items: (Item & {score: number})[], next: number | null}>}
+   */
+  search(words, query = {}) {
+    return this.request("GET", "v1/search", { query: { q: words, ...query } });
+  }
+
+  /**
+   * Ranks for one request: for a user, or for an unknown one who acted on `items`. The server learns nothing from it.
+   * @param {Recommendation} [request]
+   * @returns {Promise<{user: string | null, epoch: number, ranking: Ranking, model_version?: number, items: FeedItem[]}>}
+   */
+  recommend(request = {}) {
+    return this.request("POST", "v1/recommend", { body: request });
   }
 
   /** @param {Query} [query] @returns {Promise<Record<string, any>>} */
@@ -303,6 +366,18 @@ export class Eddyline {
     return this.request("POST", path`v1/clusterings/${name}/refit`);
   }
 
+  // ---- two-tower models ----
+
+  /** One page of the stored two-tower models, the newest first. @param {{limit?: number, after?: string}} [query] @returns {Promise<StoredModel[]>} */
+  async models(query = {}) {
+    return (await this.request("GET", "v1/models", { query })).models;
+  }
+
+  /** One stored two-tower model. @param {number | string} version @returns {Promise<StoredModel>} */
+  storedModel(version) {
+    return this.request("GET", path`v1/models/${String(version)}`);
+  }
+
   // ---- tokens ----
 
   /**
@@ -324,6 +399,20 @@ export class Eddyline {
   }
 
   // ---- any route ----
+
+  /**
+   * All entries of a list, page by page, in requests made as they are read.
+   * @param {string} route such as `v1/popular` @param {string} list the field of the entries, such as `items` @param {Query} [query]
+   * @returns {AsyncGenerator<any, void, void>}
+   */
+  async *all(route, list, query = {}) {
+    for (let after = query.after; ; ) {
+      const page = await this.request("GET", route, { query: { ...query, after } });
+      yield* page[list];
+      after = page.next;
+      if (after === null || after === undefined) return;
+    }
+  }
 
   /**
    * Asks any route, and returns the JSON of the answer, or null for an answer without a body. Throws `EddylineError`.
@@ -374,6 +463,11 @@ export class Eddyline {
       signal?.removeEventListener("abort", abort);
     }
   }
+}
+
+/** The results of a list, one per part. @param {any} answer @returns {Result[]} */
+function results(answer) {
+  return Array.isArray(answer) ? answer : answer.results;
 }
 
 /** @param {EddylineError} error */

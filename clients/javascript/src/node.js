@@ -1,6 +1,6 @@
 // The client for Node.js: sockets by the package `ws`, and storage in a file.
 
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import WebSocket from "ws";
 import { Eddyline as Browser } from "./client.js";
 
@@ -16,7 +16,10 @@ export class Eddyline extends Browser {
   }
 }
 
-/** Storage in a JSON file. Each change replaces the file as a whole, so that a crash leaves the old or the new one. */
+/**
+ * Storage in a JSON file. Each change replaces the file as a whole, so that a crash leaves the old or the new one. A file that
+ * holds something else is renamed to `….bad`, with a warning, and the storage begins empty.
+ */
 export class FileStorage {
   #path;
   /** @type {Record<string, string>} */
@@ -25,12 +28,7 @@ export class FileStorage {
   /** @param {string} path of the file, made when absent */
   constructor(path) {
     this.#path = path;
-    try {
-      this.#texts = JSON.parse(readFileSync(path, "utf8"));
-    } catch (error) {
-      if (/** @type {{code?: string}} */ (error).code !== "ENOENT") throw error;
-      this.#texts = {};
-    }
+    this.#texts = existsSync(path) ? read(path) : {};
   }
 
   /** @param {string} name */
@@ -44,4 +42,18 @@ export class FileStorage {
     writeFileSync(`${this.#path}.new`, JSON.stringify(this.#texts));
     renameSync(`${this.#path}.new`, this.#path);
   }
+}
+
+/** @param {string} path @returns {Record<string, string>} */
+function read(path) {
+  const text = readFileSync(path, "utf8");
+  try {
+    const texts = JSON.parse(text);
+    if (texts && !Array.isArray(texts) && Object.values(texts).every((one) => typeof one === "string")) return texts;
+  } catch {
+    // No JSON: set aside below.
+  }
+  renameSync(path, `${path}.bad`);
+  process.emitWarning(`${path} is no storage of Eddyline: it is now ${path}.bad, and the storage begins empty`);
+  return {};
 }

@@ -25,32 +25,60 @@
 /**
  * An item of the catalogue.
  * @typedef {object} Item
- * @property {string} id
+ * @property {string} item key of the item
+ * @property {string} id the earlier name of `item`, until version 0.2
  * @property {string} text
  * @property {string | null} [author]
+ * @property {string} [topic] the main topic, the first of `topics`
  * @property {string[]} [topics]
- * @property {number} [created]
+ * @property {number} [at] creation time in milliseconds since 1970
+ * @property {number} [created] the earlier name of `at`, until version 0.2
  * @property {boolean} [available]
  * @property {number | null} [available_until]
  * @property {Record<string, unknown>} [attributes]
  */
 
 /**
- * An item as it is created; without `id` the server makes one.
+ * An item as it is created; without `item` the server makes a key.
  * @typedef {object} NewItem
- * @property {string} [id]
+ * @property {string} [item]
+ * @property {string} [id] the earlier name of `item`, until version 0.2
  * @property {string} text
  * @property {string} [author]
- * @property {string[]} [topics]
+ * @property {string} [topic]
+ * @property {string[]} [topics] all topics, the main one first; with `topic`, that one first
  * @property {Record<string, unknown>} [attributes]
  * @property {number[]} [embedding]
- * @property {number} [created]
+ * @property {number | string} [at] creation time
+ * @property {number} [created] the earlier name of `at`, until version 0.2
  * @property {Window[]} [windows]
+ */
+
+/** @typedef {{user: string, name?: string, attributes?: Record<string, unknown>}} NewUser */
+/** @typedef {{user: string, whom: string, on?: boolean, id?: string, at?: number}} Follow With `on: false` it ends. */
+/** @typedef {{item: string} | {user: string}} Deletion */
+/** @typedef {{item: string, kind: Kind, at: number, seq: number}} StandingItem An item that a user likes or hides now. */
+/** @typedef {{user: string, score: number, visits: number, topics: number}} SimilarUser */
+/** @typedef {{version: number, created: number, published?: number, serves: boolean, bytes: number, summary: unknown}} StoredModel */
+
+/**
+ * A request for recommendations; all fields are optional.
+ * @typedef {object} Recommendation
+ * @property {string} [user]
+ * @property {(string | {item: string, kind?: Kind, dwell_ms?: number, at?: number})[]} [items] acts of the session
+ * @property {number} [limit]
+ * @property {Ranking} [ranking]
+ * @property {boolean} [explain]
+ * @property {string[]} [exclude]
+ * @property {Record<string, unknown>} [filters]
+ * @property {Record<string, unknown>[]} [boosts]
+ * @property {Record<string, number>} [signals]
  */
 
 /**
  * @typedef {object} User
- * @property {string} id
+ * @property {string} user key of the user
+ * @property {string} id the earlier name of `user`, until version 0.2
  * @property {string | null} [name]
  * @property {Record<string, unknown>} [attributes]
  * @property {string[]} [friends]
@@ -94,10 +122,10 @@
 /** @typedef {{type: "interact", id: string, item: string, kind: Kind, dwell_ms?: number, at?: number}} Interact */
 /** @typedef {{type: "post", id: string, text: string, topic?: string, embedding?: number[], windows?: Window[]}} Post */
 /** @typedef {{type: "live", id: string, item: string, on: boolean}} OnAir */
-/** @typedef {{type: "follow" | "unfollow", id: string, user: string}} Follow */
+/** @typedef {{type: "follow" | "unfollow", id: string, user: string}} FollowMessage */
 /** @typedef {{type: "configure", id: string, topics: Record<string, number>}} Weigh */
 /** @typedef {{type: "undo", id: string, event: string}} Undo */
-/** @typedef {Interact | Undo | Post | OnAir | Follow | Weigh} EventMessage A message that the server answers with `accepted`. */
+/** @typedef {Interact | Undo | Post | OnAir | FollowMessage | Weigh} EventMessage A message that the server answers with `accepted`. */
 
 /** @typedef {{ranking?: Ranking, limit?: number, explain?: boolean, timing?: boolean}} FeedSettings */
 

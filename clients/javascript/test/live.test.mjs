@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -18,7 +19,7 @@ let client;
 before(async () => {
   server = await new Server().start();
   client = new Eddyline(server.url);
-  await client.createItems(ITEMS.map((id) => ({ id, text: `The ${id} tonight`, topics: ["rivers"] })));
+  await client.createItems(ITEMS.map((item) => ({ item, text: `The ${item} tonight`, topic: "rivers" })));
 });
 after(() => server.end());
 
@@ -59,18 +60,22 @@ test("users, items, follows and feeds over REST", async () => {
 
 test("the catalogue, page by page, with topics, windows and similar items", async () => {
   const found = [];
-  for await (const { id } of client.allItems({ limit: 2 })) found.push(id);
-  assert.deepEqual(ITEMS.filter((id) => !found.includes(id)), []);
+  for await (const { item } of client.allItems({ limit: 2 })) found.push(item);
+  assert.deepEqual(ITEMS.filter((item) => !found.includes(item)), []);
   const made = await client.createItem({ text: "made", topics: ["other"] });
-  await client.patchItem(made.id, { text: "changed" });
-  assert.equal((await client.item(made.id)).text, "changed");
-  await client.putItem(made.id, { text: "whole" });
-  await client.putWindows(made.id, [{ start: 1_000, stop: 2_000 }]);
-  await client.deleteItem(made.id);
-  await assert.rejects(client.item(made.id), { code: "unknown_item", status: 404 });
-  assert.ok((await client.topics()).topics.some(({ id }) => id === "rivers"));
+  await client.patchItem(made.item, { text: "changed" });
+  assert.equal((await client.item(made.item)).text, "changed");
+  await client.putItem(made.item, { text: "whole" });
+  await client.putWindows(made.item, [{ start: 1_000, stop: 2_000 }]);
+  await client.deleteItem(made.item);
+  await assert.rejects(client.item(made.item), { code: "unknown_item", status: 404 });
+  assert.ok((await client.topics()).topics.some(({ topic }) => topic === "rivers"));
   assert.ok((await client.similar("weir", { by: "embedding" })).length > 0);
   assert.ok((await client.popular({ limit: 2 })).length > 0);
+  const popular = [];
+  for await (const { item } of client.all("v1/popular", "items", { limit: 2 })) popular.push(item);
+  assert.deepEqual([...popular].sort(), [...new Set(popular)].sort());
+  assert.deepEqual(ITEMS.filter((item) => !popular.includes(item)), []);
 });
 
 test("metrics and clusterings", async () => {
@@ -94,6 +99,69 @@ test("interactions in bulk: a refused one does not affect the others, and a rese
   await client.interactAll(events.slice(0, 1));
   await client.interact(events[0]);
   assert.equal((await likes(user)).length, 1);
+});
+
+test("undo, liked and hidden items: a cancelled act was never done", async () => {
+  const user = await person();
+  await client.interactAll([
+    { user, item: "weir", kind: "like", id: "one" },
+    { user, item: "mill", kind: "hide", id: "two" },
+    { user, item: "ford", kind: "like", id: "three" },
+  ]);
+  assert.deepEqual((await client.liked(user)).items.map(({ item }) => item), ["ford", "weir"]);
+  assert.deepEqual((await client.hidden(user)).items.map(({ item, kind }) => [item, kind]), [["mill", "hide"]]);
+  const { items, next } = await client.liked(user, { limit: 1 });
+  assert.deepEqual([items[0].item, (await client.liked(user, { after: next })).items[0].item], ["ford", "weir"]);
+  const first = await client.undo(user, "one");
+  assert.deepEqual([first.event, (await client.undo(user, "one")).seq], ["one", first.seq]);
+  await client.undo(user, "two");
+  assert.deepEqual((await client.liked(user)).items.map(({ item }) => item), ["ford"]);
+  assert.deepEqual((await client.hidden(user)).items, []);
+  await assert.rejects(client.undo(user, "never sent"), { code: "unknown_event", status: 404 });
+});
+
+test("search, recommendations, similar users and stored models", async () => {
+  const user = await person();
+  assert.deepEqual((await client.search("quay tonight", { available: true })).items.map(({ item }) => item), ["quay"]);
+  const page = await client.search("tonight", { limit: 2 });
+  const below = await client.search("tonight", { limit: 2, after: page.next });
+  assert.equal(new Set([...page.items, ...below.items].map(({ item }) => item)).size, 4);
+  const found = await client.recommend({ items: ["weir", { item: "mill", kind: "like" }], limit: 2, exclude: ["weir"] });
+  assert.equal(found.items.length, 2);
+  assert.ok(found.items.every(({ item }) => item !== "weir"));
+  const boosted = await client.recommend({ user, filters: { topic: "rivers" }, boosts: [{ item: "lock", factor: 1000 }] });
+  assert.equal(boosted.items[0].item, "lock");
+  assert.equal((await client.recommend()).user, null);
+  assert.ok(Array.isArray(await client.similarUsers(user, { by: "topics" })));
+  assert.deepEqual(await client.models(), []);
+  await assert.rejects(client.storedModel(1), { code: "unknown_model" });
+});
+
+test("users, follows and deletions in bulk have one result per part", async () => {
+  const made = await client.putUsers([{ user: "bulk-ada" }, { user: "bulk-grace", name: "Grüße" }, { user: "" }]);
+  assert.deepEqual(made.map(({ status }) => status), ["created", "created", "refused"]);
+  assert.equal((await client.user("bulk-grace")).name, "Grüße");
+  const followed = await client.followAll([{ user: "bulk-ada", whom: "bulk-grace" }, { user: "bulk-ada", whom: "nobody" }]);
+  assert.deepEqual(followed.map(({ status }) => status), ["accepted", "refused"]);
+  assert.deepEqual((await client.user("bulk-ada")).friends, ["bulk-grace"]);
+  const gone = await client.deleteAll([{ user: "bulk-ada" }, { item: "nowhere" }]);
+  assert.deepEqual(gone.map(({ status }) => status), ["deleted", "refused"]);
+});
+
+test("a storage file that holds something else is set aside with a warning", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "eddyline-storage-"));
+  for (const text of ["{", "", "[]", "7", '{"a": 7}']) {
+    const file = join(folder, "session.json");
+    writeFileSync(file, text);
+    const warned = once(process, "warning");
+    const storage = new FileStorage(file);
+    assert.match((await warned)[0].message, /session\.json\.bad/);
+    assert.equal(readFileSync(`${file}.bad`, "utf8"), text);
+    assert.equal(storage.getItem("a"), null);
+    storage.setItem("a", "kept");
+    assert.equal(new FileStorage(file).getItem("a"), "kept");
+  }
+  rmSync(folder, { recursive: true });
 });
 
 test("a refusal names its code and its fields", async () => {
@@ -226,7 +294,7 @@ test("with a secret a token opens REST and sessions, and none is refused", async
   try {
     const service = new Eddyline(guarded.url, { token: signed({ sub: "tests", role: "service" }) });
     await service.putUser("ada");
-    await service.createItem({ id: "weir", text: "The weir" });
+    await service.createItem({ item: "weir", text: "The weir" });
     const { token } = await service.createToken({ user: "ada" });
     const ada = new Eddyline(guarded.url, { token: async () => token });
     assert.equal((await ada.feed("ada")).items.length, 1);

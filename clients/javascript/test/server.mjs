@@ -13,12 +13,14 @@ const PROGRAM = process.env.EDDYLINE ?? fileURLToPath(new URL("../../../target/d
 export class Server {
   #folder = mkdtempSync(join(tmpdir(), "eddyline-client-"));
   #secret;
+  #env;
   #child = null;
   #port = 0;
 
-  /** @param {{secret?: string}} [options] */
-  constructor({ secret } = {}) {
+  /** @param {{secret?: string, env?: Record<string, string>}} [options] */
+  constructor({ secret, env = {} } = {}) {
     this.#secret = secret;
+    this.#env = env;
   }
 
   get url() {
@@ -27,7 +29,7 @@ export class Server {
 
   async start() {
     const given = ["serve", "--listen", `127.0.0.1:${this.#port}`, "--store", `file:${this.#folder}`];
-    const env = { ...process.env, EDDYLINE_SECRET: this.#secret ?? "" };
+    const env = { ...process.env, ...this.#env, EDDYLINE_SECRET: this.#secret ?? "" };
     if (!this.#secret) delete env.EDDYLINE_SECRET;
     const child = spawn(PROGRAM, given, { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;

@@ -22,7 +22,7 @@ with Eddyline(url, token=os.environ.get("EDDYLINE_TOKEN")) as client:
     client.follow(ada, grace)
     cameras = [f"{name}-{run}" for name in ("weir", "mill", "ford", "lock")]
     client.create_items(
-        [{"id": key, "text": f"The {key} tonight", "topics": ["rivers"], "author": grace} for key in cameras]
+        [{"item": key, "text": f"The {key} tonight", "topics": ["rivers"], "author": grace} for key in cameras]
     )
     results = client.interact_all([{"user": grace, "item": key, "kind": "click"} for key in cameras])
     print(len(results), "interactions of Grace sent")

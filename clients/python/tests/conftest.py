@@ -79,7 +79,7 @@ def signed(claims: dict[str, Any]) -> str:
 def server() -> Iterator[Server]:
     server = Server().start()
     with Eddyline(server.url) as client:
-        client.create_items([{"id": key, "text": f"The {key} tonight", "topics": ["rivers"]} for key in ITEMS])
+        client.create_items([{"item": key, "text": f"The {key} tonight", "topics": ["rivers"]} for key in ITEMS])
     yield server
     server.end()
 

@@ -35,7 +35,7 @@ def test_users_follows_feeds_and_predictions(client: Eddyline, person: str) -> N
     assert "grace" in str(client.user(person)["friends"])
     client.unfollow(person, "grace")
     assert client.user(person)["friends"] == []
-    assert any(user["id"] == person for user in client.users(prefix="test_users"))
+    assert any(user["user"] == person for user in client.users(prefix="test_users"))
     assert len(client.feed(person, limit=3, explain=True)["items"]) == 3
     before = client.predict(person, "weir")
     assert abs(before["accepted"] + before["rejected"] - 1) < 1e-6
@@ -47,8 +47,8 @@ def test_users_follows_feeds_and_predictions(client: Eddyline, person: str) -> N
 
 
 def test_items_topics_and_similar_items(client: Eddyline) -> None:
-    assert set(ITEMS) <= {item["id"] for item in client.all_items(limit=2)}
-    made = client.create_item({"text": "made", "topics": ["other"]})["id"]
+    assert set(ITEMS) <= {item["item"] for item in client.all_items(limit=2)}
+    made = client.create_item({"text": "made", "topics": ["other"]})["item"]
     client.patch_item(made, {"text": "changed"})
     assert client.item(made)["text"] == "changed"
     client.put_item(made, {"text": "whole"})
@@ -57,7 +57,7 @@ def test_items_topics_and_similar_items(client: Eddyline) -> None:
     with pytest.raises(EddylineError) as caught:
         client.item(made)
     assert (caught.value.code, caught.value.status) == ("unknown_item", 404)
-    assert "rivers" in [topic["id"] for topic in client.topics()["topics"]]
+    assert "rivers" in [topic["topic"] for topic in client.topics()["topics"]]
     assert client.similar("weir", by="embedding")
     assert client.popular(limit=2)
 
@@ -105,10 +105,10 @@ def test_an_undone_interaction_is_no_longer_listed_over_rest_and_by_a_session(cl
 
 
 def test_bulk_routes_have_one_result_per_part_beyond_the_length_of_a_list(client: Eddyline, person: str) -> None:
-    made = client.put_users([{"id": "bulk-ada"}, {"id": "bulk-grace", "name": "Grüße"}, {"id": ""}])
+    made = client.put_users([{"user": "bulk-ada"}, {"user": "bulk-grace", "name": "Grüße"}, {"user": ""}])
     assert [result["status"] for result in made] == ["created", "created", "refused"]
     assert client.user("bulk-grace")["name"] == "Grüße"
-    assert [user["id"] for user in client.users(prefix="bulk-", after="bulk-ada")] == ["bulk-grace"]
+    assert [user["user"] for user in client.users(prefix="bulk-", after="bulk-ada")] == ["bulk-grace"]
     followed = client.follow_all([{"user": "bulk-ada", "whom": "bulk-grace"}])
     assert [result["status"] for result in followed] == ["accepted"]
     assert "bulk-grace" in str(client.user("bulk-ada")["friends"])
@@ -120,7 +120,7 @@ def test_bulk_routes_have_one_result_per_part_beyond_the_length_of_a_list(client
 
 
 def test_search_recommendations_and_stored_models(client: Eddyline, person: str) -> None:
-    assert [item["id"] for item in client.search("quay tonight", available=True)["items"]] == ["quay"]
+    assert [item["item"] for item in client.search("quay tonight", available=True)["items"]] == ["quay"]
     found = client.recommend(["weir", {"item": "mill", "kind": "like"}], limit=2, exclude=["weir"])
     assert len(found["items"]) == 2
     assert "weir" not in keys(found["items"])
@@ -134,6 +134,24 @@ def test_search_recommendations_and_stored_models(client: Eddyline, person: str)
     with pytest.raises(EddylineError) as caught:
         client.stored_model(1)
     assert caught.value.code == "unknown_model"
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", "7", '{"a": 7}', "\xff"])
+def test_a_storage_file_that_holds_something_else_is_set_aside_with_a_warning(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "session.json"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.warns(RuntimeWarning, match=r"session\.json\.bad"):
+        storage = FileStorage(file)
+    assert (tmp_path / "session.json.bad").read_bytes() == text.encode("latin-1")
+    assert storage.get("a") is None
+    storage.set("a", "kept")
+    assert FileStorage(file).get("a") == "kept"
+
+
+def test_all_pages_of_a_list_hold_each_entry_once(client: Eddyline) -> None:
+    found = [item["item"] for item in client.all("v1/popular", "items", limit=2)]
+    assert len(found) == len(set(found))
+    assert set(ITEMS) <= set(found)
 
 
 def test_a_refusal_names_its_code_and_its_fields(client: Eddyline, person: str) -> None:
@@ -175,7 +193,7 @@ def test_the_asyncio_client_does_what_the_blocking_one_does(server: Server, clie
     async def walk() -> None:
         async with AsyncEddyline(server.url) as live:
             assert len((await live.feed(person, limit=2))["items"]) == 2
-            assert set(ITEMS) <= {item["id"] async for item in live.all_items(limit=2)}
+            assert set(ITEMS) <= {item["item"] async for item in live.all_items(limit=2)}
             with pytest.raises(EddylineError):
                 await live.item("nowhere")
             session = live.session(person, limit=3)
@@ -252,7 +270,7 @@ def test_an_unknown_user_is_refused_and_the_session_does_not_return_by_itself(cl
 def test_with_a_secret_a_token_opens_rest_and_sessions_and_none_is_refused(guarded: Server) -> None:
     with Eddyline(guarded.url, token=signed({"sub": "tests", "role": "service"})) as service:
         service.put_user("ada")
-        service.create_item({"id": "weir", "text": "The weir"})
+        service.create_item({"item": "weir", "text": "The weir"})
         token = service.create_token(user="ada")["token"]
     with Eddyline(guarded.url, token=lambda: token) as ada:
         assert len(ada.feed("ada")["items"]) == 1
@@ -289,7 +307,7 @@ def test_a_busy_answer_is_retried_with_one_id_and_the_token_stays_out_of_address
         assert not any("a-token" in str(request.url) for request in asked)
         asked.clear()
         with pytest.raises(EddylineError) as caught:
-            client.create_item({"id": "weir", "text": "The weir"})
+            client.create_item({"item": "weir", "text": "The weir"})
         assert (len(asked), caught.value.status) == (1, status), "a creation is not repeated by itself"
 
 

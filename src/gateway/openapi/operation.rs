@@ -3,6 +3,8 @@
 //! Invariant: errors that follow from the form of a route are added here: those of a body, a token, a key in the path. A
 //! description names only its own. Deliberately absent: descriptions of single routes.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use crate::protocol::problem::Code;
@@ -73,6 +75,11 @@ pub(super) struct Operation {
     codes: Vec<Code>,
     path_examples: Vec<(&'static str, Value)>,
 }
+
+/// Answers of a real server by operation and status; `tests/server/examples.rs` records them, and compares them with those of
+/// the present program.
+static RECORDED: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("examples.json")).unwrap_or_default());
 
 pub(super) const JSON: &str = "application/json";
 
@@ -259,7 +266,11 @@ impl Operation {
         for Answer { status, media, schema, about } in &self.answers {
             let answer = answers.entry(status.to_string()).or_insert_with(|| json!({"description": about}));
             if !schema.is_empty() {
-                answer["content"][*media] = json!({"schema": read(schema)});
+                let mut content = json!({"schema": read(schema)});
+                if let Some(example) = self.example_of(*status, schema).filter(|_| *media == JSON) {
+                    content["example"] = example.clone();
+                }
+                answer["content"][*media] = content;
             }
         }
         self.add_errors(&mut answers);
@@ -290,6 +301,14 @@ impl Operation {
             operation["requestBody"] = json!({"required": self.body_is_required, "content": content});
         }
         operation
+    }
+
+    /// A recorded answer of this status, or of another one with this schema.
+    fn example_of(&self, status: u16, schema: &str) -> Option<&'static Value> {
+        let recorded = RECORDED.get(self.id)?;
+        let alike = self.answers.iter().filter(|answer| answer.media == JSON && answer.schema == schema);
+        let others = alike.map(|answer| answer.status);
+        std::iter::once(status).chain(others).find_map(|status| recorded.get(status.to_string()))
     }
 
     /// All errors of the route, in the order of the protocol.

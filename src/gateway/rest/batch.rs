@@ -10,14 +10,13 @@ use actix_web::web::Bytes;
 use schemars::JsonSchema;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::domain::ids::{Key, Seq};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::body::{self, BODY_BYTES_MAX, UniqueMap};
+use super::super::body::{self, BODY_BYTES_MAX};
 
 /// Largest number of parts of one JSON array. The number of lines of NDJSON is bounded only by the size of the body.
 pub const PARTS_MAX: usize = 10_000;
@@ -151,19 +150,28 @@ pub fn read<'a, T: Deserialize<'a>>(part: &'a [u8]) -> Result<T, Refusal> {
 /// The `id` of an event that is refused for another reason.
 #[must_use]
 pub fn readable_id(part: &[u8]) -> Option<Key> {
-    readable(part, &["id"])
+    #[derive(Deserialize)]
+    struct Head {
+        id: Key,
+    }
+    body::parse::<Head>(part).ok().map(|head| head.id)
 }
 
 /// The key of an item or of a user that is refused for another reason.
 #[must_use]
 pub fn readable_key(part: &[u8]) -> Option<Key> {
-    readable(part, &["item", "user", "id"])
-}
-
-/// The first of these fields that holds a key.
-fn readable(part: &[u8], names: &[&str]) -> Option<Key> {
-    let UniqueMap(fields) = body::parse::<UniqueMap<String, Value>>(part).ok()?;
-    names.iter().find_map(|name| fields.get(*name)?.as_str().and_then(|text| Key::new(text).ok()))
+    // One reader per name: a fault in one field hides no other, and a long part takes no memory.
+    #[derive(Deserialize)]
+    struct ItemHead {
+        item: Key,
+    }
+    #[derive(Deserialize)]
+    struct UserHead {
+        user: Key,
+    }
+    let item = || body::parse::<ItemHead>(part).ok().map(|head| head.item);
+    let user = || body::parse::<UserHead>(part).ok().map(|head| head.user);
+    item().or_else(user).or_else(|| readable_id(part))
 }
 
 #[cfg(test)]
@@ -177,6 +185,14 @@ mod tests {
         let parts = parts(&Bytes::from_static(br#" [{"id":"a"}, 7, {"id":"b","x":1}] "#)).unwrap();
         let ids: Vec<_> = parts.iter().map(|part| readable_id(part)).collect();
         assert_eq!(ids, [Key::new("a").ok(), None, Key::new("b").ok()]);
+        for (part, key) in [
+            (r#"{"item":"a","id":"b","x":1}"#, Some("a")),
+            (r#"{"user":"c","item":""}"#, Some("c")),
+            (r#"{"id":"d","user":7}"#, Some("d")),
+            (r#"{"text":"e"}"#, None),
+        ] {
+            assert_eq!(readable_key(part.as_bytes()).as_ref().map(Key::as_str), key, "{part}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import httpx
 
@@ -96,14 +96,18 @@ class Eddyline:
             time.sleep(_pause_of(failure, attempt))
         raise AssertionError("the last attempt returns or raises")
 
-    def all_items(self, *, limit: int = 1000) -> Iterator[Item]:
-        """The whole catalogue, page by page."""
-        page = self.items(limit=limit)
+    def all(self, route: str, name: str, **query: Any) -> Iterator[Json]:
+        """All entries of a list, page by page: ``all("v1/popular", "items", topic="rivers")``."""
         while True:
-            yield from page["items"]
+            page = self.request("GET", route, query=query)
+            yield from page[name]
             if page.get("next") is None:
                 return
-            page = self.items(limit=limit, after=page["next"])
+            query["after"] = page["next"]
+
+    def all_items(self, *, limit: int = 1000) -> Iterator[Item]:
+        """The whole catalogue, page by page."""
+        return cast("Iterator[Item]", self.all("v1/items", "items", limit=limit))
 
     users = _blocking(routes.users)
     user = _blocking(routes.user)
@@ -202,15 +206,19 @@ class AsyncEddyline:
             await asyncio.sleep(_pause_of(failure, attempt))
         raise AssertionError("the last attempt returns or raises")
 
-    async def all_items(self, *, limit: int = 1000) -> AsyncIterator[Item]:
-        """The whole catalogue, page by page."""
-        page = await self.items(limit=limit)
+    async def all(self, route: str, name: str, **query: Any) -> AsyncIterator[Json]:
+        """All entries of a list, page by page: ``all("v1/popular", "items", topic="rivers")``."""
         while True:
-            for item in page["items"]:
-                yield item
+            page = await self.request("GET", route, query=query)
+            for entry in page[name]:
+                yield entry
             if page.get("next") is None:
                 return
-            page = await self.items(limit=limit, after=page["next"])
+            query["after"] = page["next"]
+
+    def all_items(self, *, limit: int = 1000) -> AsyncIterator[Item]:
+        """The whole catalogue, page by page."""
+        return cast("AsyncIterator[Item]", self.all("v1/items", "items", limit=limit))
 
     users = _awaiting(routes.users)
     user = _awaiting(routes.user)

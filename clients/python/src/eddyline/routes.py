@@ -72,7 +72,7 @@ def put_user(user_id: str, *, name: str | None = None, attributes: Json | None =
 
 
 def put_users(users: Sequence[Json]) -> Call[list[Json]]:
-    """Creates or changes many users, each ``{"id", "name"?, "attributes"?}``; one result each."""
+    """Creates or changes many users, each ``{"user", "name"?, "attributes"?}``; one result each."""
     return Call("POST", "v1/users", body=list(users), pick=_results, lines=True)
 
 
@@ -117,9 +117,11 @@ def liked(user_id: str, *, limit: int | None = None, after: str | None = None) -
     return Call("GET", _path("users", user_id, "liked"), {"limit": limit, "after": after})
 
 
-def similar_users(user_id: str, *, by: str | None = None, limit: int | None = None) -> Call[list[Json]]:
+def similar_users(
+    user_id: str, *, by: str | None = None, limit: int | None = None, after: str | None = None
+) -> Call[list[Json]]:
     """Active users who resemble this one, best first."""
-    query = {"by": by, "limit": limit}
+    query = {"by": by, "limit": limit, "after": after}
     return Call("GET", _path("users", user_id, "similar"), query, pick=lambda answer: list(answer["people"]))
 
 

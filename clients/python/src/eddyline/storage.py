@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,14 +36,29 @@ class MemoryStorage:
 
 
 class FileStorage:
-    """Storage in a JSON file. Each change replaces the file as a whole, so a crash leaves the old or the new one."""
+    """Storage in a JSON file. Each change replaces the file as a whole, so a crash leaves the old or the new one.
+
+    A file that holds something else is renamed to ``….bad``, with a warning, and the storage begins empty.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
+        self._texts = self._read()
+
+    def _read(self) -> dict[str, str]:
         try:
-            self._texts: dict[str, str] = json.loads(self._path.read_text("utf-8"))
+            found = json.loads(self._path.read_text("utf-8"))
         except FileNotFoundError:
-            self._texts = {}
+            return {}
+        except ValueError:
+            found = None
+        if isinstance(found, dict) and all(isinstance(text, str) for text in found.values()):
+            return found
+        aside = self._path.with_name(f"{self._path.name}.bad")
+        self._path.replace(aside)
+        words = f"{self._path} is no storage of Eddyline: it is now {aside}, and the storage begins empty"
+        warnings.warn(words, RuntimeWarning, stacklevel=3)
+        return {}
 
     def get(self, name: str) -> str | None:
         return self._texts.get(name)

@@ -35,14 +35,21 @@ class FeedItem(TypedDict, total=False):
 
 
 class Item(TypedDict, total=False):
-    """An item of the catalogue. For a new one ``text`` is required."""
+    """An item of the catalogue. For a new one ``text`` is required.
 
+    ``topic`` is the main one of ``topics``. ``id`` and ``created`` are the earlier names of ``item`` and ``at``, until version
+    0.2.
+    """
+
+    item: str
     id: str
     text: str
     author: str | None
+    topic: str
     topics: list[str]
     attributes: Json
     embedding: list[float]
+    at: int | str
     created: int
     windows: list[Window]
     available: bool
