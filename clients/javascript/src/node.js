@@ -1,12 +1,16 @@
 // The client for Node.js: sockets by the package `ws`, and storage in a file.
 
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { webcrypto } from "node:crypto";
 import WebSocket from "ws";
 import { Eddyline as Browser } from "./client.js";
 
 /** @import { ClientOptions } from "./client.js" */
 
 export * from "./index.js";
+
+// Node.js 18 has no global `crypto`, which ids of events need.
+if (!globalThis.crypto) Object.defineProperty(globalThis, "crypto", { value: webcrypto });
 
 /** A client of one server. */
 export class Eddyline extends Browser {
@@ -49,7 +53,7 @@ function read(path) {
   const text = readFileSync(path, "utf8");
   try {
     const texts = JSON.parse(text);
-    if (texts && !Array.isArray(texts) && Object.values(texts).every((one) => typeof one === "string")) return texts;
+    if (texts && typeof texts === "object" && !Array.isArray(texts) && Object.values(texts).every((one) => typeof one === "string")) return texts;
   } catch {
     // No JSON: set aside below.
   }
