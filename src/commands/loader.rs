@@ -13,6 +13,7 @@ use crate::domain::ids::{ItemId, Key, Position, UserId};
 use crate::domain::interactions::Interaction;
 use crate::domain::items::Author;
 use crate::domain::people::Person;
+use crate::domain::stated_time::is_doubtful;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::embed::Embedder;
@@ -75,6 +76,8 @@ pub struct Brought {
     pub unknown_named: Vec<(Key, u64)>,
     /// Interactions that were learned after a later interaction of their user.
     pub late: u64,
+    /// Creation times of items, and times of interactions, that look like numbers in another unit.
+    pub doubtful_times: u64,
 }
 
 impl Brought {
@@ -216,6 +219,8 @@ impl Loader {
         let texts: Vec<&str> =
             drafts.iter().filter(|(_, has)| !has).map(|(draft, _)| draft.text.as_deref().unwrap_or_default()).collect();
         let mut vectors = if texts.is_empty() { Vec::new() } else { self.embedder.embed(&texts)? }.into_iter();
+        let doubtful = drafts.iter().filter(|(draft, _)| draft.created.is_some_and(is_doubtful));
+        self.brought.doubtful_times += doubtful.count() as u64;
         let drafts: Vec<Draft> = drafts
             .into_iter()
             .map(|(draft, has)| if has { draft } else { Draft { embedding: vectors.next(), ..draft } })
@@ -340,6 +345,7 @@ impl Loader {
                 let is_late = interacted.is_some_and(|at| at < *newest);
                 *newest = interacted.map_or(*newest, |at| at.max(*newest));
                 self.brought.late += u64::from(is_late);
+                self.brought.doubtful_times += u64::from(interacted.is_some_and(is_doubtful));
             }
             Learning::Known => self.brought.known += 1,
             Learning::UnknownItem => self.brought.unknown_items += 1,

@@ -22,6 +22,15 @@ const BEYOND: Millis = Millis(i64::MAX);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatedTime(pub Millis);
 
+/// Times in milliseconds whose number has 12 or 13 digits: 1973-03-03 to 2286-11-20. A number in another unit lands outside.
+const CERTAIN: std::ops::Range<i64> = 100_000_000_000..10_000_000_000_000;
+
+/// Whether a time looks like a number in another unit than the one in which it was read.
+#[must_use]
+pub fn is_doubtful(at: Millis) -> bool {
+    !CERTAIN.contains(&at.0) && (Millis::MIN..Millis::ON_ARRIVAL).contains(&at)
+}
+
 impl StatedTime {
     /// The forms of a time, for messages to clients.
     pub const FORMS: &'static str =

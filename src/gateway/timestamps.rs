@@ -2,7 +2,7 @@
 //!
 //! Invariant: each instant lies within year 1 and year 9999, UTC. Deliberately absent: local time zones, and a clock.
 
-use crate::domain::stated_time::StatedTime;
+use crate::domain::stated_time::{StatedTime, is_doubtful};
 use crate::domain::time::Millis;
 use crate::domain::timestamps;
 use crate::protocol::problem::Code;
@@ -31,13 +31,10 @@ pub fn in_range(field: &str, at: Millis) -> Result<Millis, Refusal> {
         .ok_or_else(|| Refusal::field(Code::OutOfRange, field, "must lie between year 1 and year 9999"))
 }
 
-/// Times in milliseconds whose number has 12 or 13 digits: 1973-03-03 to 2286-11-20. A number in another unit lands outside.
-const CERTAIN: std::ops::Range<i64> = 100_000_000_000..10_000_000_000_000;
-
 /// A warning about a time that looks like a number in another unit than the one that its size selects.
 #[must_use]
 pub(crate) fn doubt(field: &str, at: Option<Millis>) -> Option<String> {
-    let at = at.filter(|at| !CERTAIN.contains(&at.0) && (Millis::MIN..Millis::ON_ARRIVAL).contains(at))?;
+    let at = at.filter(|at| is_doubtful(*at))?;
     let read = timestamps::text(at);
     Some(format!("{field}: read as {read}; check the unit of the number, or send the time as text"))
 }

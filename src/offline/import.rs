@@ -154,6 +154,12 @@ fn report(brought: &Brought, skip_unknown: bool) -> anyhow::Result<()> {
             brought.late
         ));
     }
+    if brought.doubtful_times > 0 {
+        say(format_args!(
+            "{} times lie before 1973 or after 2286: check the unit, which --time-unit names (s, ms, us, ns)",
+            brought.doubtful_times
+        ));
+    }
     if brought.undeclared > 0 {
         say(format_args!("{} measurements of undeclared metrics or types were ignored", brought.undeclared));
     }

@@ -75,7 +75,7 @@ export class People {
   }
 
   #remember(users) {
-    for (const { id, name } of users) this.#names.set(id, name || id);
+    for (const { user: id, name } of users) this.#names.set(id, name || id);
   }
 
   async #search(keepWords = false) {
@@ -112,7 +112,7 @@ export class People {
     else this.#search();
   }
 
-  #row({ id, name }) {
+  #row({ user: id, name }) {
     const shown = name || id;
     return element(
       "li",

@@ -133,7 +133,7 @@ fn ask(rest: &Rest, operation: &Operation, recorded: &Map<String, Value>) -> Ans
     }
 }
 
-/// The answer without what is long or secret: two entries of each list, and no token.
+/// The answer with two entries of each list, and without a token.
 fn shortened(value: Value) -> Value {
     match value {
         Value::Array(all) => {

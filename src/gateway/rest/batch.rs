@@ -32,7 +32,7 @@ pub enum Outcome {
         id: Key,
         /// The sequence number of the event in the user's journal, from 1.
         seq: Seq,
-        /// Doubts of the server about the part, which was carried out all the same; absent without any.
+        /// Doubts of the server about a part that it carried out; absent without any.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },
@@ -43,7 +43,7 @@ pub enum Outcome {
         /// The revision of the item; users have none.
         #[serde(skip_serializing_if = "Option::is_none")]
         revision: Option<u32>,
-        /// Doubts of the server about the part, which was carried out all the same; absent without any.
+        /// Doubts of the server about a part that it carried out; absent without any.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },
@@ -54,7 +54,7 @@ pub enum Outcome {
         /// The revision of the item; users have none.
         #[serde(skip_serializing_if = "Option::is_none")]
         revision: Option<u32>,
-        /// Doubts of the server about the part, which was carried out all the same; absent without any.
+        /// Doubts of the server about a part that it carried out; absent without any.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },

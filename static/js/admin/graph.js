@@ -49,14 +49,14 @@ export class Graph {
       height,
       `${people.length} people and ${edges.length} pairs of whom one follows the other`,
       picture("path", { class: "ties", d: edges.map(([one, other]) => `M${at[one].join(" ")}L${at[other].join(" ")}`).join("") }),
-      ...people.map(({ id, name, friends }, index) =>
+      ...people.map(({ user: id, name, friends }, index) =>
         picture(
           "circle",
           { class: "node", cx: at[index][0], cy: at[index][1], r: (unit * (0.5 + 0.3 * Math.sqrt(friends))).toFixed(1), "--hue": hueOf(id) },
           picture("title", {}, `${name ?? id}: ${friends}`),
         ),
       ),
-      ...(people.length <= NAMED_MAX && width >= WIDE ? people.map(({ id, name }, index) => label(name ?? id, at[index], width)) : []),
+      ...(people.length <= NAMED_MAX && width >= WIDE ? people.map(({ user: id, name }, index) => label(name ?? id, at[index], width)) : []),
     );
   }
 }
