@@ -45,8 +45,7 @@ export async function availability() {
 
 /** The newest items that a user likes, and those that they hid or rejected; `whole` when there are no others. */
 export async function standing(id) {
-  const path = `v1/users/${encodeURIComponent(id)}`;
-  const [liked, hidden] = await Promise.all(["liked", "hidden"].map((name) => server().request("GET", `${path}/${name}`)));
+  const [liked, hidden] = await Promise.all([server().liked(id), server().hidden(id)]);
   return { liked: liked.items, hidden: hidden.items, whole: liked.next === undefined && hidden.next === undefined };
 }
 

@@ -199,7 +199,7 @@ test("a session shows what REST says, and an act moves it", async () => {
 test("what was liked, hidden or shared is taken back over the socket", async () => {
   const user = await person();
   const session = await online(client.session(user));
-  const standing = async (list) => (await client.request("GET", `v1/users/${encodeURIComponent(user)}/${list}`)).items.map(({ item }) => item);
+  const standing = async (list) => (await client[list](user)).items.map(({ item }) => item);
   await session.like("weir").done;
   await session.hide("mill").done;
   const share = session.interact("ford", "share");
