@@ -46,7 +46,7 @@ pub struct LineChoice {
 pub struct LinePlace {
     /// The highest weight of the topic within the lines, in [0, 1].
     pub peak: f64,
-    /// The topic.
+    /// Number of the topic, which orders topics of equal weight.
     pub topic: TopicId,
 }
 

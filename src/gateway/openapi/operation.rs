@@ -303,12 +303,13 @@ impl Operation {
         operation
     }
 
-    /// A recorded answer of this status, or of another one with this schema.
+    /// A recorded answer of this status, of another one with this schema, or of another operation for results of a list.
     fn example_of(&self, status: u16, schema: &str) -> Option<&'static Value> {
         let recorded = RECORDED.get(self.id)?;
         let alike = self.answers.iter().filter(|answer| answer.media == JSON && answer.schema == schema);
         let others = alike.map(|answer| answer.status);
-        std::iter::once(status).chain(others).find_map(|status| recorded.get(status.to_string()))
+        let own = std::iter::once(status).chain(others).find_map(|status| recorded.get(status.to_string()));
+        own.or_else(|| RECORDED.get("putUsers").filter(|_| schema == "Results")?.get("200"))
     }
 
     /// All errors of the route, in the order of the protocol.
