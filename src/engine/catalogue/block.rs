@@ -12,11 +12,22 @@ use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Coordinates;
 
+use super::attributes::AttributeIndex;
+
 /// Items per block: adding one item copies at most this many embeddings.
 pub(crate) const BLOCK: usize = 256;
 
 /// Stands for "no author" in a block's columns.
 pub(crate) const NOBODY: u32 = u32::MAX;
+
+/// Stands for "no topic" in a block's columns.
+pub(in crate::engine) const NO_TOPIC: TopicId = TopicId(u32::MAX);
+
+/// One mark per item of a block.
+pub(in crate::engine) type Marks = [bool; BLOCK];
+
+/// Topics beside the main one that the columns hold.
+pub(in crate::engine) const FURTHER: usize = 3;
 
 /// A run of [`BLOCK`] items, stored as columns for ranking scans.
 #[derive(Clone, Debug)]
@@ -27,6 +38,7 @@ pub struct Block {
     pub(in crate::engine) codes: Arc<Array2<i8>>,
     pub(in crate::engine) items: Vec<Arc<Item>>,
     pub(in crate::engine) columns: Arc<Columns>,
+    pub(in crate::engine) attributes: Arc<AttributeIndex>,
 }
 
 /// Columns that ranking reads of each item of a block, without following a pointer. One value per item.
@@ -38,7 +50,9 @@ pub struct Columns {
     pub topic: Vec<TopicId>,
     /// Whether the item has windows; the item holds them.
     pub windowed: Vec<bool>,
-    /// Whether the item has further topics; the item holds them.
+    /// The first topics of each item after the main one; the rest is [`NO_TOPIC`].
+    pub(in crate::engine) further: Vec<[TopicId; FURTHER]>,
+    /// Whether the item has topics beyond `topic` and `further`; the item holds them.
     pub(crate) more_topics: Vec<bool>,
     /// Author ids, or [`NOBODY`].
     pub author: Vec<u32>,

@@ -3,3 +3,4 @@
 pub mod centres;
 pub mod vectors;
 pub mod block;
+pub(in crate::engine) mod attributes;

@@ -56,7 +56,7 @@ impl<'a> Expertise<'a, 1> for Online<'a> {
 
 impl Online<'_> {
     /// `w . (x - m) / ||x - m||` of an item, from `w . x`, plus the person's quadratic form for its centre.
-    #[inline]
+    #[inline(always)]
     pub fn log_odds(&self, w_x: f32, columns: &Columns, row: usize) -> f32 {
         let inverse_norm = columns.inverse_norm[row];
         // An item that is its own centre has no direction: the model has no say.
@@ -71,6 +71,7 @@ impl Online<'_> {
         log_odds.clamp(-ONLINE_MAX, ONLINE_MAX)
     }
 
+    #[inline]
     fn centre_dot(&self, topic: TopicId) -> f32 {
         if let Some(dot) = self.centre_dots.get(topic.0 as usize) {
             return *dot;

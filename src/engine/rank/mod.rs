@@ -118,7 +118,7 @@ pub fn steered(
         return rank(world, &open, profile, now, request, Viewport::default()).items;
     }
     let candidates = Candidates(&open - profile.hidden);
-    let additions = steering.additions(world, &candidates.0);
+    let additions = steering.additions(world);
     let boosted = |id: u32, score: f32| additions.get(id as usize).map_or(score, |addition| score + addition);
     if request.ranking == Ranking::Tower {
         let everything = RankRequest { limit: usize::MAX, ..request };

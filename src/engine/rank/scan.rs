@@ -12,7 +12,7 @@ use crate::domain::time::Millis;
 use crate::engine::catalogue::block::{BLOCK, Block, Columns};
 use crate::engine::experts::Experts;
 use crate::engine::experts::expertise::{Apart, BlockRows, Lane};
-use crate::engine::experts::online::Quantised;
+use crate::engine::experts::online::{Online, Quantised};
 use crate::engine::features::{FEATURES, Features, at, shares};
 use crate::engine::numeric::kernels::{dot, dot_rows};
 
@@ -66,6 +66,25 @@ fn write_scores(scores: &Lane, apart: &[bool; BLOCK], out: &mut Lane) {
     for ((out, score), apart) in out.iter_mut().zip(scores).zip(apart) {
         *out = if *apart { f32::NAN } else { *score };
     }
+}
+
+/// Writes the rough log-odds of the online model for some rows of a block, from their dot products, and returns their largest
+/// error.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn write_online(
+    online: &Online<'_>,
+    columns: &Columns,
+    (rows, dots): (&[u32], &[i32]),
+    quantised: &Quantised,
+    out: &mut Lane,
+) -> f32 {
+    let mut error = 0.0_f32;
+    for (row, product) in rows.iter().map(|row| *row as usize).zip(dots) {
+        let scale = columns.scale[row];
+        error = error.max(scale * columns.inverse_norm[row] * quantised.error);
+        out[row] = online.log_odds(*product as f32 * scale * quantised.scale, columns, row);
+    }
+    error
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
@@ -186,12 +205,8 @@ impl Scorer<'_> {
             if let Some(quantised) = &quantised {
                 dots.clear();
                 dot_rows(&quantised.weights, block.codes(), &rows, &mut dots);
-                for (row, product) in rows.iter().map(|row| *row as usize).zip(&dots) {
-                    let scale = columns.scale[row];
-                    error = error.max(scale * columns.inverse_norm[row] * quantised.error);
-                    lanes.online[row] =
-                        self.experts.online.log_odds(*product as f32 * scale * quantised.scale, columns, row);
-                }
+                let largest = write_online(&self.experts.online, columns, (&rows, &dots), quantised, &mut lanes.online);
+                error = error.max(largest);
             }
             lanes.add_up(self, &weights, index, block);
             for id in rows.iter().map(|row| start + row) {

@@ -4,17 +4,13 @@
 //! the odds. Unavailable items are never candidates.
 //! Deliberately absent: keys and limits of a request, which the gateway checks.
 
-use std::borrow::Cow;
-
 use roaring::RoaringBitmap;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer as _};
 use serde_json::Value;
 
 use crate::domain::feeds::Expert;
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::time::Millis;
-use crate::engine::catalogue::block::{BLOCK, Block, place};
+use crate::engine::catalogue::block::{BLOCK, Block, Marks, place};
 use crate::engine::world::World;
 
 /// Factors of the experts' weights, in the order of `Expert::ALL`; 1 leaves an expert as it is.
@@ -78,71 +74,43 @@ pub struct Boost {
 }
 
 impl Target {
-    /// Whether the item of this row is in the group.
-    fn has(&self, block: &Block, row: usize) -> bool {
+    /// Marks the rows of a block that are in the group.
+    fn mark(&self, block: &Block, marks: &mut Marks) {
         let columns = block.columns();
-        let item = || block.items().get(row);
         match self {
             Target::Topic(topic) => {
-                columns.topic.get(row) == Some(topic)
-                    || (columns.more_topics.get(row) == Some(&true)
-                        && item().is_some_and(|item| item.topics.contains(topic)))
+                for (mark, (main, further)) in marks.iter_mut().zip(columns.topic.iter().zip(&columns.further)) {
+                    *mark |= main == topic || further.iter().fold(false, |has, one| has | (one == topic));
+                }
+                for (mark, (row, _)) in
+                    marks.iter_mut().zip(columns.more_topics.iter().enumerate()).filter(|one| *one.1.1)
+                {
+                    *mark |= block.items().get(row).is_some_and(|item| item.topics.contains(topic));
+                }
             }
-            Target::Author(author) => columns.author.get(row) == Some(&author.0),
-            Target::Attribute(name, value) => item()
-                .and_then(|item| item.attributes.as_deref())
-                .is_some_and(|attributes| attribute_is(attributes, name, value)),
-            Target::Item(wanted) => item().is_some_and(|item| item.id == *wanted),
-            Target::Nothing => false,
+            Target::Author(author) => {
+                for (mark, one) in marks.iter_mut().zip(&columns.author) {
+                    *mark |= *one == author.0;
+                }
+            }
+            Target::Attribute(name, value) => {
+                let text = |row: usize| block.items().get(row).and_then(|item| item.attributes.as_deref());
+                block.attributes.mark(name, value, text, marks);
+            }
+            Target::Item(wanted) => {
+                let (_, row) = place(*wanted);
+                marks[row] |= block.items().get(row).is_some_and(|item| item.id == *wanted);
+            }
+            Target::Nothing => {}
         }
     }
-}
 
-/// Whether a JSON object has this value under this name, or a list with it.
-fn attribute_is(text: &str, name: &str, value: &Value) -> bool {
-    // A search of the text is cheaper than a parse. Escaped texts are parsed.
-    let may_have = |part: &str| text.contains(part) || text.contains('\\');
-    if !may_have(name) || value.as_str().is_some_and(|value| !may_have(value)) {
-        return false;
+    /// The marks of the rows of a block that are in the group.
+    fn marks(&self, block: &Block) -> Marks {
+        let mut marks = [false; BLOCK];
+        self.mark(block, &mut marks);
+        marks
     }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    match reader.deserialize_map(ValueOf(name)) {
-        Ok(Some(Value::Array(list))) => list.iter().any(|one| is_equal(one, value)),
-        Ok(Some(one)) => is_equal(&one, value),
-        Ok(None) | Err(_) => false,
-    }
-}
-
-/// Reads the value under one name and skips all others.
-struct ValueOf<'a>(&'a str);
-
-impl<'de> Visitor<'de> for ValueOf<'_> {
-    type Value = Option<Value>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Value>, A::Error> {
-        let mut found = None;
-        while let Some(Name(name)) = map.next_key()? {
-            if name == self.0 {
-                found = Some(map.next_value()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// A name that is borrowed unless it has escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Compares numbers by their value, so that 1 equals 1.0.
-fn is_equal(a: &Value, b: &Value) -> bool {
-    a == b || (a.is_number() && a.as_f64() == b.as_f64())
 }
 
 impl Steering {
@@ -162,29 +130,23 @@ impl Steering {
         if self.required.is_empty() && self.created_after.is_none() && self.created_before.is_none() {
             return open;
         }
-        let passes = |block: &Block, row: usize| {
-            let created = block.columns().created[row];
-            self.created_after.is_none_or(|first| created >= first)
-                && self.created_before.is_none_or(|last| created <= last)
-                && self.required.iter().all(|target| target.has(block, row))
-        };
-        let mut passed = Vec::new();
-        for (first, block) in blocks(world) {
-            let rows = open.range(first..first + block.items().len() as u32);
-            passed.extend(rows.filter(|id| passes(block, (id - first) as usize)));
-        }
-        passed.into_iter().collect()
+        let (earliest, latest) =
+            (self.created_after.unwrap_or(Millis::MIN), self.created_before.unwrap_or(Millis::MAX));
+        open &= members(world, &self.required, |created| (earliest..=latest).contains(&created));
+        open
     }
 
     /// The sum of the boosts of each item, by id; empty without boosts.
-    pub(super) fn additions(&self, world: &World, candidates: &RoaringBitmap) -> Vec<f32> {
+    pub(super) fn additions(&self, world: &World) -> Vec<f32> {
         if self.boosts.is_empty() {
             return Vec::new();
         }
         let mut all = vec![0.0; world.blocks().len() * BLOCK];
-        for (first, block) in blocks(world) {
-            for id in candidates.range(first..first + block.items().len() as u32) {
-                all[id as usize] = self.boosted(block, (id - first) as usize).map(|(_, amount)| amount).sum();
+        for ((_, block), all) in blocks(world).zip(all.as_chunks_mut::<BLOCK>().0) {
+            for boost in &self.boosts {
+                for (sum, has) in all.iter_mut().zip(boost.target.marks(block)) {
+                    *sum += if has { boost.log_odds } else { 0.0 };
+                }
             }
         }
         all
@@ -194,42 +156,39 @@ impl Steering {
     #[must_use]
     pub fn boosts_of(&self, world: &World, item: ItemId) -> Vec<(usize, f32)> {
         let (index, row) = place(item);
-        world.blocks().get(index).map_or(Vec::new(), |block| self.boosted(block, row).collect())
+        let Some(block) = world.blocks().get(index) else { return Vec::new() };
+        let boosts = self.boosts.iter().enumerate().filter(|(_, boost)| boost.target.marks(block)[row]);
+        boosts.map(|(place, boost)| (place, boost.log_odds)).collect()
     }
+}
 
-    fn boosted<'a>(&'a self, block: &'a Block, row: usize) -> impl Iterator<Item = (usize, f32)> + 'a {
-        let boosts = self.boosts.iter().enumerate().filter(move |(_, boost)| boost.target.has(block, row));
-        boosts.map(|(place, boost)| (place, boost.log_odds))
+/// Ids of the items that are in all groups and available at an instant, if one is given. Deleted items may be among them.
+#[must_use]
+pub fn admitted(world: &World, required: &[Target], available_at: Option<Millis>) -> RoaringBitmap {
+    let members = members(world, required, |_| true);
+    available_at.map_or_else(|| members.clone(), |at| &members & &*world.open_at(at))
+}
+
+/// Ids of the items that are in all groups and whose creation time passes.
+fn members(world: &World, required: &[Target], passes: impl Fn(Millis) -> bool) -> RoaringBitmap {
+    let mut ids = Vec::new();
+    for (first, block) in blocks(world) {
+        let mut marks = [false; BLOCK];
+        for (mark, created) in marks.iter_mut().zip(&block.columns().created) {
+            *mark = passes(*created);
+        }
+        for target in required {
+            for (mark, has) in marks.iter_mut().zip(target.marks(block)) {
+                *mark &= has;
+            }
+        }
+        ids.extend((first..).zip(marks).filter(|(_, mark)| *mark).map(|(id, _)| id));
     }
+    // Ids ascend, so the set is built without a search.
+    RoaringBitmap::from_sorted_iter(ids).unwrap_or_default()
 }
 
 /// Blocks with the id of their first item.
 fn blocks(world: &World) -> impl Iterator<Item = (u32, &Block)> {
     world.blocks().iter().enumerate().map(|(index, block)| ((index * BLOCK) as u32, block.as_ref()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attributes_are_compared_by_value_and_within_lists() {
-        let text = r#"{"genre": "jazz", "length": 12, "tags": ["a", 2], "live": true, "caf\u00e9": 1, "none": null}"#;
-        for (name, value, expected) in [
-            ("genre", Value::from("jazz"), true),
-            ("genre", Value::from("jaz"), false),
-            ("jazz", Value::from("genre"), false),
-            ("length", Value::from(12.0), true),
-            ("length", Value::from("12"), false),
-            ("tags", Value::from("a"), true),
-            ("tags", Value::from(2), true),
-            ("tags", Value::from(3), false),
-            ("live", Value::from(true), true),
-            ("café", Value::from(1), true),
-            ("none", Value::from(0), false),
-        ] {
-            assert_eq!(attribute_is(text, name, &value), expected, "{name} {value}");
-        }
-        assert!(!attribute_is("not an object", "object", &Value::from(1)));
-    }
 }

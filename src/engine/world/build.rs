@@ -20,7 +20,7 @@ use crate::engine::availability::survival::ExpectedEnds;
 use crate::engine::availability::{self as avail, AvailabilityIndex};
 use crate::engine::blend::opinions::OpinionWeights;
 use crate::engine::blend::weights::BlendWeights;
-use crate::engine::catalogue::block::{BLOCK, Block, Columns, NOBODY, place};
+use crate::engine::catalogue::block::{BLOCK, Block, Columns, FURTHER, NO_TOPIC, NOBODY, place};
 use crate::engine::catalogue::centres::{AXES, Centre, Coordinates};
 use crate::engine::catalogue::vectors::{Vectors, inverse_length};
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
@@ -80,6 +80,7 @@ impl World {
                 codes: Arc::new(Array2::zeros((BLOCK, self.dim))),
                 items: Vec::new(),
                 columns: Arc::default(),
+                attributes: Arc::default(),
             }));
         }
         let centre = self.centre_of(item.main_topic());
@@ -117,11 +118,16 @@ impl World {
         put(&mut columns.created, row, item.created);
         put(&mut columns.topic, row, item.main_topic());
         put(&mut columns.windowed, row, !item.windows.is_always());
-        put(&mut columns.more_topics, row, item.topics.len() > 1);
+        put(&mut columns.further, row, further(&item));
+        put(&mut columns.more_topics, row, item.topics.len() > 1 + FURTHER);
         put(&mut columns.author, row, author);
         put(&mut columns.centre, row, centre);
         put(&mut columns.inverse_norm, row, inverse_norm);
         put(&mut columns.coordinates, row, coordinates);
+        let before = block.items.get(row).and_then(|old| old.attributes.as_deref());
+        if before != item.attributes.as_deref() {
+            Arc::make_mut(&mut block.attributes).set(row, before, item.attributes.as_deref());
+        }
         put(&mut block.items, row, item);
     }
 
@@ -293,6 +299,15 @@ impl World {
         let coordinates = centre.axes().and_then(|axes| axes.coordinates(&difference));
         (inverse, coordinates.unwrap_or([0.0; AXES]))
     }
+}
+
+/// The first topics of an item after the main one.
+fn further(item: &Item) -> [TopicId; FURTHER] {
+    let mut further = [NO_TOPIC; FURTHER];
+    for (place, topic) in further.iter_mut().zip(item.topics.iter().skip(1)) {
+        *place = *topic;
+    }
+    further
 }
 
 fn put<T>(column: &mut Vec<T>, row: usize, value: T) {

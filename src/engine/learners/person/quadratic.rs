@@ -101,6 +101,7 @@ impl Form {
 
     /// `sum_jl M_jl (p_j p_l - [j = l] s_j)`: log-odds.
     #[must_use]
+    #[inline(always)]
     pub fn value(&self, p: &Coordinates) -> f32 {
         let mut sums = [0.0_f32; AXES];
         for (row, p_j) in self.matrix.iter().zip(p) {
