@@ -5,12 +5,13 @@
 //! synonyms, which need to know the language of a text.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use roaring::RoaringBitmap;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-use super::ids::{ItemId, TopicId, UserId};
-use super::time::Millis;
+use super::ids::ItemId;
 
 /// Characters of a word that count; further ones are ignored, in texts and in queries.
 pub const WORD_CHARS_MAX: usize = 64;
@@ -43,16 +44,25 @@ pub struct Phrase {
 pub struct TextSearch {
     /// The words to find.
     pub query: TextQuery,
-    /// Only items of this author.
-    pub author: Option<UserId>,
-    /// Only items of this topic.
-    pub topic: Option<TopicId>,
-    /// Only items that are available at this instant.
-    pub available_at: Option<Millis>,
+    /// Ids of the items among which the search finds matches; all items when absent.
+    pub only: Option<Arc<RoaringBitmap>>,
     /// Matches to skip, best first.
     pub skip: u32,
     /// Matches to return at most.
     pub limit: u32,
+}
+
+impl TextSearch {
+    /// The items of `only` as one bit per id, the lowest bit of the first byte for id 0.
+    #[must_use]
+    pub fn only_bits(&self) -> Option<Vec<u8>> {
+        let only = self.only.as_deref()?;
+        let mut bytes = vec![0; only.max().map_or(0, |last| last as usize / 8 + 1)];
+        for id in only {
+            bytes[id as usize / 8] |= 1 << (id % 8);
+        }
+        Some(bytes)
+    }
 }
 
 /// A match of a search.
@@ -90,10 +100,61 @@ impl TextQuery {
         Some(TextQuery { phrases })
     }
 
+    /// Whether and how often a text has the phrases, given its folded words, separated by single spaces.
+    #[must_use]
+    pub fn matched(&self, words: &str) -> Option<Matched> {
+        let words: Vec<&str> = words.split(' ').collect();
+        let count = |phrase: &Phrase| words.windows(phrase.words.len()).filter(|run| phrase.is_at(run)).count();
+        let counts: Vec<usize> = self.phrases.iter().map(count).collect();
+        (!counts.contains(&0)).then_some(Matched { counts, length: words.len() })
+    }
+
     /// The phrases in their order, at least one.
     #[must_use]
     pub fn phrases(&self) -> &[Phrase] {
         &self.phrases
+    }
+}
+
+impl Phrase {
+    /// Whether words are those of the phrase; `run` has their number.
+    fn is_at(&self, run: &[&str]) -> bool {
+        let Some(((last, begin), (last_word, words))) = run.split_last().zip(self.words.split_last()) else {
+            return false;
+        };
+        let ends = if self.is_prefix { last.starts_with(last_word.as_str()) } else { last == last_word };
+        ends && begin == words
+    }
+}
+
+/// The phrases of a query in one text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// How often the text has each phrase, at least once.
+    counts: Vec<usize>,
+    /// Words of the text.
+    length: usize,
+}
+
+impl Matched {
+    /// Relevance of each text: bm25 with the usual constants, relative to the mean length of these texts, and without the
+    /// rarity of words, since each match has all of them.
+    ///
+    /// Source: Robertson and Zaragoza, *The probabilistic relevance framework: BM25 and beyond*, 2009, equation 3.15.
+    #[must_use]
+    pub fn relevance(all: &[Matched]) -> Vec<f64> {
+        const SATURATION: f64 = 1.2;
+        const LENGTH_SHARE: f64 = 0.75;
+        let mean = all.iter().map(|one| one.length).sum::<usize>() as f64 / all.len().max(1) as f64;
+        let score = |one: &Matched| {
+            let damping = SATURATION * (1.0 - LENGTH_SHARE + LENGTH_SHARE * one.length as f64 / mean.max(1.0));
+            one.counts
+                .iter()
+                .map(|count| *count as f64)
+                .map(|count| count * (SATURATION + 1.0) / (count + damping))
+                .sum()
+        };
+        all.iter().map(score).collect()
     }
 }
 

@@ -18,15 +18,31 @@ use crate::domain::feeds::{Feed, Ranking};
 use crate::domain::ids::{FeedVersion, ItemId, ModelVersion, Position, Seq, UserId};
 use crate::domain::interactions::Standing;
 use crate::domain::journal::Entry;
-use crate::domain::search::{SearchHit, TextSearch};
+use crate::domain::search::{SearchHit, TextQuery, TextSearch};
 use crate::domain::time::Millis;
 use crate::engine::delivery::ranker::serving_model;
 use crate::engine::rank::RankRequest;
+use crate::engine::rank::steer::{Target, admitted};
 use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::WireItem;
 use crate::store::{Slice, StandingItem, recovery};
+
+/// A text search with conditions on items.
+#[derive(Clone, Debug)]
+pub struct SearchRequest {
+    /// The words to find.
+    pub query: TextQuery,
+    /// Groups that contain each match.
+    pub required: Vec<Target>,
+    /// The instant at which each match is available, if one is asked for.
+    pub available_at: Option<Millis>,
+    /// Matches to skip, best first.
+    pub skip: u32,
+    /// Matches to return at most.
+    pub limit: u32,
+}
 
 /// A feed as of an instant.
 #[derive(Debug)]
@@ -226,9 +242,16 @@ impl Server {
     /// # Errors
     /// `rate_limited` while too many scans of this person are under way. Busy while too many are in total, or while the store
     /// cannot answer.
-    pub async fn search(&self, person: Option<UserId>, search: TextSearch) -> Result<Vec<SearchHit>, RequestError> {
+    pub async fn search(&self, person: Option<UserId>, search: SearchRequest) -> Result<Vec<SearchHit>, RequestError> {
         // A query of frequent words reads many rows, so only a few run at once.
         let place = self.context.scans.enter(person)?;
+        let SearchRequest { query, required, available_at, skip, limit } = search;
+        let mut only = None;
+        if !required.is_empty() || available_at.is_some() {
+            let world = self.world();
+            only = Some(Arc::new(place.run(move || admitted(&world, &required, available_at)).await?));
+        }
+        let search = TextSearch { query, only, skip, limit };
         let turn = place.turn().await;
         let found = self.context.store.search(search).await;
         drop(turn);

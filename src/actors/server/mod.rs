@@ -42,7 +42,7 @@ pub use crate::engine::rank::RankRequest;
 pub use crate::engine::rank::similar::{Similar, SimilarBy, similar as similar_items};
 pub use crate::engine::rank::steer::{Boost, Factors, Steering, Target};
 pub use crate::engine::user::UserEvent;
-pub use asking::{PastFeed, StandingPage};
+pub use asking::{PastFeed, SearchRequest, StandingPage};
 pub use graph::FollowGraph;
 pub use items::ItemDraft;
 pub use recommending::{RecommendRequest, Recommended};

@@ -2,8 +2,9 @@
 //!
 //! Invariant: matches are those of `GET /v1/search`.
 
+use crate::actors::server::SearchRequest;
 use crate::domain::ids::ItemId;
-use crate::domain::search::{QUERY_CHARS_MAX, TextQuery, TextSearch};
+use crate::domain::search::{QUERY_CHARS_MAX, TextQuery};
 use crate::protocol::refusal::Refusal;
 
 use super::reply::{GorseRequest, bad, patiently};
@@ -19,7 +20,7 @@ pub(super) async fn find(request: &GorseRequest, text: &str, limit: usize) -> Re
     }
     let Some(query) = TextQuery::parse(text) else { return Ok(Vec::new()) };
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-    let search = TextSearch { query, author: None, topic: None, available_at: None, skip: 0, limit };
+    let search = SearchRequest { query, required: Vec::new(), available_at: None, skip: 0, limit };
     let hits = patiently(|| request.server().search(request.quota_user(), search.clone())).await?;
     Ok(hits.into_iter().map(|hit| hit.item).collect())
 }

@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::actors::server::{SearchRequest, Target};
 use crate::domain::ids::TopicId;
-use crate::domain::search::{QUERY_CHARS_MAX, RANKED_MAX, SearchHit, TextQuery, TextSearch};
+use crate::domain::search::{QUERY_CHARS_MAX, RANKED_MAX, SearchHit, TextQuery};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
@@ -58,8 +59,8 @@ pub async fn search(request: AuthedRequest) -> HttpResult {
     let (mut hits, mut next) = (Vec::new(), None);
     if let Some(query) = TextQuery::parse(text).filter(|_| named.is_some() == author.is_some()) {
         let more = limit.min(RANKED_MAX - skip) + 1;
-        let available_at = is_available.then_some(now);
-        let search = TextSearch { query, author, topic, available_at, skip, limit: more };
+        let required = topic.map(Target::Topic).into_iter().chain(author.map(Target::Author)).collect();
+        let search = SearchRequest { query, required, available_at: is_available.then_some(now), skip, limit: more };
         hits = request.server().search(request.quota_user(), search).await.map_err(busy::refusal)?;
         if hits.len() >= more as usize {
             hits.truncate(more as usize - 1);

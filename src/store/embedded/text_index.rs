@@ -9,7 +9,7 @@ use crate::domain::ids::ItemId;
 use crate::domain::search;
 use crate::store::error::StoreError;
 
-const ITEM_WORDS_GET: &str = include_str!("../../../sql/queries/sqlite/item_words_get.sql");
+pub(super) const ITEM_WORDS_GET: &str = include_str!("../../../sql/queries/sqlite/item_words_get.sql");
 const ITEM_WORDS_SAVE: &str = include_str!("../../../sql/queries/sqlite/item_words_save.sql");
 const ITEM_WORDS_DELETE: &str = include_str!("../../../sql/queries/sqlite/item_words_delete.sql");
 const ITEM_WORDS_MISSING: &str = include_str!("../../../sql/queries/sqlite/item_words_missing.sql");
