@@ -76,19 +76,15 @@ impl Server {
     pub async fn audience(&self, item: ItemId, limit: usize) -> Result<Audience, Busy> {
         // One question at a time: each costs as much as a change of availability.
         let _turn = self.context.audience.try_lock().map_err(|_| Busy::AudienceUnderWay)?;
-        let (answer, mut answers) = mpsc::unbounded_channel();
+        let (answer, answers) = mpsc::unbounded_channel();
         let want = Want { item, world: self.world(), now: self.context.clock.now(), answer };
         let (active, asked) = self.directory.ask_all(&want, ASKED_MAX);
         drop(want);
-        let (mut people, mut scored, end) = (Vec::with_capacity(asked), 0, Instant::now() + WITHIN);
-        while scored < asked
-            && let Ok(Some((user, score))) = timeout_at(end, answers.recv()).await
-        {
-            scored += 1;
-            people.extend(score.map(|score| (user, score)));
-        }
-        people.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        people.truncate(limit);
+        let answered = gather(answers, asked).await;
+        let scored = answered.len();
+        let mut people: Vec<(UserId, f32)> =
+            answered.into_iter().filter_map(|(user, score)| Some((user, score?))).collect();
+        keep_best(&mut people, limit, |(user, score)| (*score, *user));
         Ok(Audience { people, active, scored })
     }
 
@@ -101,27 +97,36 @@ impl Server {
         let state = self.ask(user, ToUser::AskState).await?;
         let (world, now) = (self.world(), self.context.clock.now());
         let tastes = Arc::new(state.tastes(now, world.settings()));
-        let (answer, mut answers) = mpsc::unbounded_channel();
+        let (answer, answers) = mpsc::unbounded_channel();
         let want = WantLikeness { question: LikenessQuestion { tastes, now }, world, answer };
         let (active, asked) = self.directory.ask_all(&want, ASKED_MAX);
         drop(want);
-        let (mut people, mut answered, end) = (Vec::new(), 0, Instant::now() + WITHIN);
-        let mut compared = 0;
-        while answered < asked
-            && let Ok(Some((other, likeness))) = timeout_at(end, answers.recv()).await
-        {
-            answered += 1;
-            if other == user {
-                continue;
-            }
-            compared += 1;
-            let score = by.score(likeness);
-            if score > 0.0 {
-                people.push((other, score, likeness));
-            }
-        }
-        people.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        people.truncate(limit);
+        let mut answered = gather(answers, asked).await;
+        answered.retain(|(other, _)| *other != user);
+        let compared = answered.len();
+        let scored = answered.into_iter().map(|(other, likeness)| (other, by.score(likeness), likeness));
+        let mut people: Vec<(UserId, f32, Likeness)> = scored.filter(|(_, score, _)| *score > 0.0).collect();
+        keep_best(&mut people, limit, |(user, score, _)| (*score, *user));
         Ok(SimilarPeople { people, active, compared })
     }
+}
+
+/// The answers of `asked` actors that arrive in time.
+async fn gather<T>(mut answers: mpsc::UnboundedReceiver<(UserId, T)>, asked: usize) -> Vec<(UserId, T)> {
+    let (mut all, end) = (Vec::with_capacity(asked), Instant::now() + WITHIN);
+    while all.len() < asked
+        && let Ok(Some(one)) = timeout_at(end, answers.recv()).await
+    {
+        all.push(one);
+    }
+    all
+}
+
+/// Keeps the best `limit` people, best first, equal scores by id.
+fn keep_best<T>(people: &mut Vec<T>, limit: usize, score: impl Fn(&T) -> (f32, UserId)) {
+    people.sort_unstable_by(|a, b| {
+        let ((a, a_user), (b, b_user)) = (score(a), score(b));
+        b.total_cmp(&a).then(a_user.cmp(&b_user))
+    });
+    people.truncate(limit);
 }
