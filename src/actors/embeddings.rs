@@ -10,7 +10,7 @@ use super::apart::Place;
 use super::errors::RequestError;
 use super::models::ModelError;
 use super::server::Server;
-use crate::domain::ids::{ItemId, Key, ModelVersion, UserId};
+use crate::domain::ids::{ItemId, Key, ModelVersion, UserId, page};
 use crate::domain::time::Millis;
 use crate::engine::two_tower::{TOWER_DIM, TowerVector};
 use crate::engine::world::World;
@@ -124,35 +124,5 @@ impl Embeddings {
             write(vectors.collect())
         };
         Ok(self.place.run(job).await?)
-    }
-}
-
-/// Up to `limit` dense ids after a position that exist, and the last of them where more exist.
-fn page(after: Option<u32>, end: u32, limit: usize, exists: impl Fn(&u32) -> bool) -> (Vec<u32>, Option<u32>) {
-    let first = after.map_or(0, |after| after.saturating_add(1));
-    let mut ids = (first..end).filter(exists);
-    let page: Vec<u32> = ids.by_ref().take(limit).collect();
-    let next = page.last().copied().filter(|_| ids.next().is_some());
-    (page, next)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::page;
-
-    #[test]
-    fn pages_cover_each_existing_id_once_and_the_last_one_has_no_next() {
-        let exists = |id: &u32| id % 3 != 1;
-        let (mut after, mut all) = (None, Vec::new());
-        loop {
-            let (ids, next) = page(after, 20, 4, exists);
-            assert!(ids.len() <= 4);
-            all.extend(ids);
-            let Some(next) = next else { break };
-            after = Some(next);
-        }
-        assert_eq!(all, (0..20).filter(exists).collect::<Vec<_>>());
-        assert_eq!(page(None, 0, 4, exists), (vec![], None));
-        assert_eq!(page(Some(u32::MAX), 20, 4, exists), (vec![], None));
     }
 }

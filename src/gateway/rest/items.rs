@@ -14,7 +14,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::actors::server::{ItemDraft, ItemWrite, ItemWritten, Server};
-use crate::domain::ids::{ItemId, Key, TopicId};
+use crate::domain::ids::{ItemId, Key, TopicId, page};
 use crate::domain::items::Item;
 use crate::domain::stated_time::{self, StatedTime, StatedWindow};
 use crate::domain::time::Millis;
@@ -119,14 +119,13 @@ pub async fn item(request: AuthedRequest) -> HttpResult {
 pub async fn list(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["limit", "after"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
-    let first = query.number("after")?.map_or(0, |after| after.saturating_add(1));
+    let after = query.number("after")?;
     let (world, now) = (request.server().world(), request.server().clock().now());
-    let mut there = (first..world.len()).map(ItemId).filter(|id| world.item(*id).is_some_and(|item| !item.deleted));
-    let page: Vec<ItemId> = there.by_ref().take(limit).collect();
-    let next = page.last().copied().filter(|_| there.next().is_some());
+    let exists = |id: &u32| world.item(ItemId(*id)).is_some_and(|item| !item.deleted);
+    let (page, next) = page(after, world.len(), limit, exists);
     let weighed = Arc::clone(&world);
-    let weigh = move |id: &ItemId| weighed.item(*id).map_or(0, weight);
-    let write = move |id| serde_json::to_vec(&view(&world, world.item(id)?, now)).ok();
+    let weigh = move |id: &u32| weighed.item(ItemId(*id)).map_or(0, weight);
+    let write = move |id| serde_json::to_vec(&view(&world, world.item(ItemId(id))?, now)).ok();
     listed(&request, "items", page.into_iter(), weigh, write, fields([("next", json!(next))])).await
 }
 
