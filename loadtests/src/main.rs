@@ -5,8 +5,9 @@
 //! kept every promise, 1 when it broke one, 2 for wrong usage.
 //!
 //! Reading order: `target` (the address), `people` (the users), `list` (their feeds), `person` (their behaviour and
-//! checks), `socket` (transport), `tally` (the report). Two other modes follow: `go_live` measures how fast a change of
-//! availability reaches the feeds that it concerns. `recommend` measures recommendations over HTTP.
+//! checks), `socket` (transport), `tally` (the report). Three other modes follow: `go_live` measures how fast a change of
+//! availability reaches the feeds that it concerns. `recommend` measures recommendations over HTTP. `queries` measures single
+//! requests over a large catalogue.
 
 #[cfg(test)]
 mod fake;
@@ -15,6 +16,7 @@ mod limits;
 mod list;
 mod people;
 mod person;
+mod queries;
 mod recommend;
 mod socket;
 mod tally;
@@ -90,6 +92,16 @@ struct Args {
     /// With `--recommend`: ask for the state of a second ago, through the time machine.
     #[arg(long)]
     past: bool,
+    /// Instead of interactions: create so many items, and measure searches, similar items and recommendations one at a time.
+    #[arg(long, value_name = "ITEMS", value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    queries: Option<u32>,
+    /// With `--queries`: requests per kind.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    requests: u32,
+    /// With `--queries`: a process whose processor time is reported, with its children: the server, and the Postgres of its
+    /// store. Can be repeated.
+    #[arg(long)]
+    pid: Vec<u32>,
     /// Allow a target other than this machine. Only for machines of your own.
     #[arg(long)]
     anywhere: bool,
@@ -146,6 +158,12 @@ async fn run(args: Args) -> anyhow::Result<bool> {
     let keys: Arc<[_]> = people::names(&args.people_prefix, sockets)?.into();
     people::make_known(&target, keys.clone()).await?;
 
+    if let Some(items) = args.queries {
+        queries::check(&args.pid)?;
+        let (items, requests) = (usize::try_from(items)?, usize::try_from(args.requests)?);
+        let plan = queries::Plan { prefix: args.people_prefix, items, requests, processes: args.pid, seed: args.seed };
+        return queries::run(target, keys, plan, args.json.as_deref()).await;
+    }
     if let Some(posts) = args.recommend {
         let (prefix, load) = (args.people_prefix, Duration::from_secs(args.seconds.into()));
         let (posts, rate, limit, seed) = (usize::try_from(posts)?, args.rate, args.limit, args.seed);

@@ -177,7 +177,7 @@ async fn ask(
     loop {
         let next = queue.lock().await.recv().await;
         let Some((due, path)) = next else { return };
-        match exchange(&target, &mut line, &path).await {
+        match exchange(&target, &mut line, "GET", &path, "").await {
             Ok((200, body)) => match checked(&body, limit) {
                 Ok(model) => {
                     outcome.took.add(due.elapsed());
@@ -206,8 +206,14 @@ fn checked(body: &[u8], limit: u32) -> anyhow::Result<String> {
     Ok(body["model_version"].as_u64().map_or_else(|| "-".into(), |version| version.to_string()))
 }
 
-/// One GET over a persistent connection.
-async fn exchange(target: &Target, line: &mut Option<TcpStream>, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+/// One request over a persistent connection, with a body of JSON unless it is empty.
+pub async fn exchange(
+    target: &Target,
+    line: &mut Option<TcpStream>,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> anyhow::Result<(u16, Vec<u8>)> {
     let stream = match line {
         Some(stream) => stream,
         None => {
@@ -216,7 +222,11 @@ async fn exchange(target: &Target, line: &mut Option<TcpStream>, path: &str) -> 
             line.insert(stream)
         }
     };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", target.authority);
+    let content = match body.len() {
+        0 => String::new(),
+        length => format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"),
+    };
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{content}\r\n{body}", target.authority);
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::with_capacity(16 * 1024);
     loop {
@@ -271,7 +281,8 @@ fn set(target: &Target, prefix: &str, posts: usize, people: &[Key], seed: u64) -
     Ok(())
 }
 
-fn send(target: &Target, path: &str, body: &Value) -> anyhow::Result<()> {
+/// Sends one POST with a list; a conflict with data of an earlier run is no error.
+pub fn send(target: &Target, path: &str, body: &Value) -> anyhow::Result<()> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)
