@@ -16,7 +16,7 @@ use eddyline::domain::metrics::Declaration;
 use eddyline::domain::time::Millis;
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Effect};
 use eddyline::engine::population::clusterings::{ClusteringEdit, ClusteringStatus};
-use eddyline::engine::population::refit::{RefitTask, Refused};
+use eddyline::engine::population::refit::{Clustering, RefitTask, Refused, RestoredFit};
 use eddyline::engine::settings::{ClusterSettings, LearnSettings, Points};
 use serde_json::{Value, json};
 use support::rest::Rest;
@@ -106,6 +106,74 @@ fn each_clustering_counts_by_its_own_points() {
     journalled(&mut state, &[entry(3, 1, 50.0)]);
     assert_eq!(look(&mut state, None, 3_000).unwrap().name, "people");
     assert_eq!(counters(&mut state), [25, 3, 0]);
+}
+
+/// A state after a restart: from a snapshot, or without one by a fold of the whole journal; fits come from the store.
+fn restarted(
+    before: &CoordinatorState,
+    entries: &[Entry],
+    snapshot: Option<&[u8]>,
+    fits: &[Clustering],
+) -> CoordinatorState {
+    let mut state = CoordinatorState::new(DIM, before.world().shared_settings());
+    match snapshot {
+        Some(bytes) => state.restore(bytes, Millis(9_000)).unwrap(),
+        None => journalled(&mut state, entries),
+    }
+    for fit in fits {
+        let members = fit.users.iter().copied().zip(fit.members.iter().copied()).collect();
+        let text = serde_json::to_string(&fit.summary).unwrap();
+        let summary = serde_json::from_str(&text).unwrap();
+        let kept = RestoredFit { summary, state: fit.state.clone(), members: Some(members), previous: None };
+        state.restore_fit("default", kept, Millis(9_000));
+    }
+    state
+}
+
+/// Points that were counted before a restart count after it, and those before the last fit do not count again.
+#[test]
+fn the_counters_survive_a_restart() {
+    let columns = ClusterSettings { threshold: 100_000, ..options(&["time_spent.post"]) };
+    let mut state = state(columns.clone(), &[("unfitted", columns)]);
+    let mut entries = vec![entry(0, 1, 3.0), entry(1, 1, 4.0), entry(2, 1, 50.0)];
+    let counters = |state: &mut CoordinatorState| ["default", "unfitted"].map(|name| status(state, name).counter);
+    let unfitted = counters(&mut state);
+    for snapshot in [Some(state.to_bytes()), None] {
+        assert_eq!(counters(&mut restarted(&state, &entries, snapshot.as_deref(), &[])), unfitted, "before a fit");
+    }
+    let due = look(&mut state, Some("default"), 1_000).unwrap();
+    finish(&mut state, &due, 1_000);
+    let early = state.to_bytes();
+    let fit = status(&mut state, "default").published.fit.unwrap();
+    let later = [entry(2, 2, 50.0), entry(3, 1, 50.0)];
+    journalled(&mut state, &later);
+    entries.extend(later.clone());
+    let expected = counters(&mut state);
+    assert!(expected[0] > 0 && expected[0] < expected[1], "{expected:?}");
+    for snapshot in [Some(state.to_bytes()), None] {
+        assert_eq!(
+            counters(&mut restarted(&state, &entries, snapshot.as_deref(), &[(*fit).clone()])),
+            expected,
+            "after a fit"
+        );
+    }
+    // A snapshot of before the later entries: these are folded after it.
+    let mut again = restarted(&state, &[], Some(&early), &[]);
+    journalled(&mut again, &later);
+    let members = fit.users.iter().copied().zip(fit.members.iter().copied()).collect();
+    let kept =
+        RestoredFit { summary: fit.summary.clone(), state: fit.state.clone(), members: Some(members), previous: None };
+    again.restore_fit("default", kept, Millis(9_000));
+    assert_eq!(counters(&mut again), expected, "a snapshot from between");
+}
+
+/// People and values that came by an import count before the first fit.
+#[test]
+fn imported_values_start_the_first_fit() {
+    let columns = ClusterSettings { threshold: 10, ..options(&["time_spent.post"]) };
+    let imported = self::state(columns, &[]);
+    let mut started = restarted(&imported, &[entry(0, 1, 3.0), entry(1, 1, 4.0), entry(2, 1, 50.0)], None, &[]);
+    assert_eq!(look(&mut started, None, 1_000).map(|task| task.name.clone()), Some("default".into()));
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl CoordinatorState {
         let (world, settings) = (&self.world, self.world.shared_settings());
         let topic = |key: &Key| world.find_topic(key.as_str());
         let mut refused = Vec::new();
-        let task = self.clusterings.due(&mut self.folded.population, topic, now, &settings, &mut refused);
+        let task = self.clusterings.due(&self.folded.population, topic, now, &settings, &mut refused);
         effects.extend(refused.into_iter().map(|(name, why)| Effect::RefitRefused(name, why)));
         effects.extend(task.map(|task| Effect::RefitTask(Arc::new(task))));
     }

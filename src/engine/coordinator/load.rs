@@ -171,5 +171,5 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 14;
+    const FORMAT: u8 = 15;
 }

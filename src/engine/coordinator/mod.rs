@@ -324,7 +324,7 @@ impl CoordinatorState {
             }
             CoordinatorEvent::RefitScheduled(name) => {
                 let settings = self.world.shared_settings();
-                self.clusterings.ask_scheduled(&name, &mut self.folded.population, &settings);
+                self.clusterings.ask_scheduled(&name, &self.folded.population, &settings);
                 self.refit(now, &mut effects);
             }
             CoordinatorEvent::RefitDone { clustering, epoch, fit } => {
@@ -372,8 +372,6 @@ impl CoordinatorState {
     /// Replaces the aggregates by the recomputed ones. Entries that arrived meanwhile must be folded after this call.
     pub fn take_over(&mut self, refold: Refold) {
         self.folded = refold.folded;
-        // The counters of the clusterings have these events already.
-        self.folded.population.take_counted();
         self.clusterings.counted_afresh();
         self.folded.neighbours.publish_all();
         self.learn_survival();

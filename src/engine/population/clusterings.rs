@@ -242,36 +242,25 @@ impl Clusterings {
     }
 
     /// Requests a scheduled fit, where enough points were counted.
-    pub(crate) fn ask_scheduled(&mut self, name: &str, population: &mut Population, settings: &LearnSettings) {
-        self.count(population, settings);
+    pub(crate) fn ask_scheduled(&mut self, name: &str, population: &Population, settings: &LearnSettings) {
         if let (Some(named), Some(options)) = (self.named.get_mut(name), settings.clustering(name)) {
-            named.policy.ask_scheduled(options);
-        }
-    }
-
-    fn count(&mut self, population: &mut Population, settings: &LearnSettings) {
-        let counted = population.take_counted();
-        for (name, named) in &mut self.named {
-            if let Some(options) = settings.clustering(name) {
-                named.policy.count(&counted, options);
-            }
+            named.policy.ask_scheduled(population, options);
         }
     }
 
     /// The fit to compute now, if one is due and none is in progress. Adds newly refused clusterings to `refused`.
     pub(crate) fn due(
         &mut self,
-        population: &mut Population,
+        population: &Population,
         topic: impl Fn(&Key) -> Option<TopicId>,
         now: Millis,
         settings: &Arc<LearnSettings>,
         refused: &mut Vec<(String, Refused)>,
     ) -> Option<RefitTask> {
-        self.count(population, settings);
         let mut waiting = Vec::new();
         for (name, Named { policy, .. }) in &mut self.named {
             let Some(options) = settings.clustering(name) else { continue };
-            if !policy.is_due(now, options) {
+            if !policy.is_due(now, population, options) {
                 continue;
             }
             match readable(options, population, settings) {
@@ -347,7 +336,7 @@ impl Clusterings {
                 settings: own.clone(),
                 revision: newest.map_or(0, |revision| revision.revision),
                 changed_at: newest.map(|revision| revision.changed_at),
-                counter: named.policy.points(),
+                counter: named.policy.points(population, own),
                 requested: named.policy.is_asked(),
                 under_way: under_way.clone().filter(|one| one.clustering == name && !*is_abandoned),
                 refused: refusal(own, population, &topic, now, settings, &mut named.eligible),

@@ -42,28 +42,20 @@ pub struct Population {
     /// Block of users by `id / NEIGHBOURS`.
     people: BTreeMap<u32, Arc<BTreeMap<UserId, Known>>>,
     population: PopulationMetrics,
-    /// Events since the last [`Population::take_counted`]; derived, so it does not take part in comparisons.
-    #[serde(skip)]
     counted: Counted,
     #[serde(skip)]
     met: Met,
 }
 
-/// Events that bring the next fit nearer; each clustering weighs them by its own points.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Counted {
+/// Numbers of folded events that bring fits nearer. Each clustering weighs those since its last fit by its own points.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
     /// Measurements by metric, over all of its types.
     pub(crate) measured: BTreeMap<Series, u64>,
     /// Days on which a user interacted for the first time that day.
     pub(crate) visits: u64,
     /// Users with a first entry.
     pub(crate) new_people: u64,
-}
-
-impl PartialEq for Counted {
-    fn eq(&self, _: &Counted) -> bool {
-        true
-    }
 }
 
 /// The day of each user's last entry, filled lazily; 0 for unknown users. It is derived from `people`, so it does not
@@ -225,9 +217,9 @@ impl Population {
         }
     }
 
-    /// Events that count towards the next fits since the last call; resets them.
-    pub(crate) fn take_counted(&mut self) -> Counted {
-        std::mem::take(&mut self.counted)
+    /// Numbers of all folded events that bring fits nearer.
+    pub(crate) fn counted(&self) -> &Counted {
+        &self.counted
     }
 
     /// Running means and counts of a user; `None` for an unknown user.

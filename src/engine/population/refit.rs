@@ -56,6 +56,9 @@ pub struct Summary {
     /// Number of users of the fit before this one that changed their cluster.
     #[serde(default)]
     pub moved: u64,
+    /// Events of the population when the fit began; `None` in fits of earlier versions.
+    #[serde(default)]
+    pub(crate) counted: Option<Counted>,
 }
 
 /// One user of the published sample.
@@ -181,6 +184,7 @@ impl RefitTask {
                 maximum_binds: fit.maximum_binds,
                 seconds: 0.0,
                 moved: moved as u64,
+                counted: Some(self.population.counted().clone()),
             },
             state: fit.state,
             users: rows.users,
@@ -242,7 +246,8 @@ pub(crate) struct RefitPolicy {
     epoch: u64,
     /// A client or the schedule requested a fit.
     asked: bool,
-    points: u64,
+    /// Events of the population when the last fit began; zeros before the first fit.
+    counted: Counted,
     began: Option<Millis>,
     /// Time from which on a fit has been due; `None` while none is.
     pub(super) due_since: Option<Millis>,
@@ -258,9 +263,19 @@ impl RefitPolicy {
         self.current.as_ref()
     }
 
-    /// Points since the last fit began.
-    pub(super) fn points(&self) -> u64 {
-        self.points
+    /// Points since the last fit began, by the present settings.
+    pub(super) fn points(&self, population: &Population, options: &ClusterSettings) -> u64 {
+        let (now, then) = (population.counted(), &self.counted);
+        // A population without an erased user has counted fewer events than before.
+        let since = |now: u64, then: u64| now.saturating_sub(then);
+        let measured = now.measured.iter().map(|(series, count)| {
+            let before = then.measured.get(series).copied().unwrap_or_default();
+            since(*count, before).saturating_mul(options.points.of(*series))
+        });
+        let visits = if options.reads_visits() { since(now.visits, then.visits) } else { 0 };
+        let visits = visits.saturating_mul(options.points.of(Series::visits()));
+        let people = since(now.new_people, then.new_people).saturating_mul(options.points.new_person);
+        measured.chain([visits, people]).fold(0, u64::saturating_add)
     }
 
     /// Raises the number after which new fits are numbered.
@@ -284,18 +299,8 @@ impl RefitPolicy {
     }
 
     /// Requests a scheduled fit, where enough points were counted.
-    pub(super) fn ask_scheduled(&mut self, options: &ClusterSettings) {
-        self.asked |= options.schedule_above.is_none_or(|least| self.points >= least);
-    }
-
-    /// Counts events by the points of the clustering.
-    pub(super) fn count(&mut self, counted: &Counted, options: &ClusterSettings) {
-        let visits = if options.reads_visits() { counted.visits } else { 0 };
-        let measured = counted.measured.iter().map(|(series, count)| (*series, *count));
-        for (series, count) in measured.chain([(Series::visits(), visits)]) {
-            self.points = self.points.saturating_add(count.saturating_mul(options.points.of(series)));
-        }
-        self.points = self.points.saturating_add(counted.new_people.saturating_mul(options.points.new_person));
+    pub(super) fn ask_scheduled(&mut self, population: &Population, options: &ClusterSettings) {
+        self.asked |= options.schedule_above.is_none_or(|least| self.points(population, options) >= least);
     }
 
     /// Restores the clusters of an earlier run. Without stored assignments, users are assigned by their current rows.
@@ -309,6 +314,7 @@ impl RefitPolicy {
     ) {
         let RestoredFit { summary, state, members, previous } = kept;
         self.epoch = self.epoch.max(summary.epoch);
+        self.counted = summary.counted.clone().unwrap_or_else(|| population.counted().clone());
         let columns: Option<Vec<Column>> =
             summary.columns.iter().map(|name| Column::of(name, &settings.metrics)).collect();
         let rows = columns.map(|columns| population.rows(&columns, topic, now, settings)).unwrap_or_default();
@@ -337,8 +343,8 @@ impl RefitPolicy {
 
     /// Whether a fit is due: enough points were counted or one was requested, and `interval_s` has passed since the start
     /// of the last one.
-    pub(super) fn is_due(&self, now: Millis, options: &ClusterSettings) -> bool {
-        let enough = options.threshold > 0 && self.points >= options.threshold;
+    pub(super) fn is_due(&self, now: Millis, population: &Population, options: &ClusterSettings) -> bool {
+        let enough = options.threshold > 0 && self.points(population, options) >= options.threshold;
         let interval = i64::try_from(options.interval_s).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
         let waits = self.began.is_some_and(|began| began <= now && now.since(began) < interval);
         !waits && (enough || self.asked)
@@ -357,7 +363,8 @@ impl RefitPolicy {
         settings: &Arc<LearnSettings>,
     ) -> Result<RefitTask, Refused> {
         let options = settings.clustering(name).unwrap_or(&settings.cluster);
-        (self.points, self.asked, self.due_since) = (0, false, None);
+        (self.asked, self.due_since) = (false, None);
+        self.counted = population.counted().clone();
         let columns = possible(options, population, &topic, now, settings)?;
         self.epoch += 1;
         self.began = Some(now);
