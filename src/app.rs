@@ -23,6 +23,7 @@ use crate::domain::ids::ModelVersion;
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
+use crate::gateway::apps::{StreamApp, StreamApps};
 use crate::gateway::file_budget::FileBudget;
 use crate::gateway::gorse_settings::GorseDoor;
 use crate::gateway::settings::GatewaySettings;
@@ -109,9 +110,13 @@ pub struct Running {
     /// The server's actors.
     pub server: Server,
     store: Arc<dyn Store>,
+    tenants: Vec<Tenant>,
     certificate: Option<Arc<Certificate>>,
     serving: Serving,
 }
+
+/// The server and the store of an app that does not share those of the configuration.
+type Tenant = (Server, Arc<dyn Store>);
 
 /// Longest back-off between two attempts to reach the database.
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -301,17 +306,7 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
         (Some(chain), Some(key)) => Some(Certificate::load(chain, key)?),
         _ => None,
     };
-    let server = start(Parts {
-        store: store.clone(),
-        embedder: open_embedder(config)?,
-        models: open_models(),
-        clock,
-        settings: Arc::new(config.engine()),
-        limits: config.limits,
-        slates: config.slates,
-        threads: if config.threads == 0 { processors } else { config.threads },
-    })
-    .await?;
+    let server = start(parts(config, store.clone(), clock, processors)?).await?;
     let settings = GatewaySettings {
         workers: Some(workers),
         sessions_max: file_budget.sockets,
@@ -323,6 +318,8 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     };
     let mut gateway = GatewayState::new(server.clone(), settings, Arc::new(access));
     gateway.gorse = Arc::new(GorseDoor::new(config.gorse.clone()));
+    let (apps, tenants) = open_apps(config, &server, processors).await?;
+    gateway.apps = Arc::new(apps);
     gateway.certificate = certificate.clone();
     if certificate.is_none() && !address.ip().is_loopback() {
         tracing::warn!(
@@ -342,7 +339,49 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     }
     let _ = out.flush();
     drop(out);
-    Ok(Running { server, store, certificate, serving })
+    Ok(Running { server, store, tenants, certificate, serving })
+}
+
+/// Opens the apps of the feeds API. An app with a store of its own gets a server of its own.
+async fn open_apps(config: &Config, server: &Server, processors: usize) -> anyhow::Result<(StreamApps, Vec<Tenant>)> {
+    let (mut apps, mut tenants) = (StreamApps::new(), Vec::new());
+    for (name, settings) in &config.apps {
+        let server = if settings.store.is_empty() {
+            server.clone()
+        } else {
+            let own = Config { store: config.store_of(settings)?, ..config.clone() };
+            let store = open_store(&own).await.with_context(|| format!("cannot open the app {name}"))?;
+            let clock: Arc<dyn Clock> = Arc::new(WallClock::default());
+            let server = start(parts(&own, store.clone(), clock, processors)?).await?;
+            tenants.push((server.clone(), store));
+            server
+        };
+        let app = StreamApp::open(name, settings, server).await;
+        let app = Arc::new(app.with_context(|| format!("cannot open the app {name}"))?);
+        feeds_recovery(&app).await?;
+        apps.insert(settings.key.clone(), app);
+    }
+    Ok((apps, tenants))
+}
+
+/// Carries out what the last run left owed.
+async fn feeds_recovery(app: &Arc<StreamApp>) -> anyhow::Result<()> {
+    let name = app.name();
+    crate::gateway::stream::recover(app).await.with_context(|| format!("cannot recover the app {name}"))
+}
+
+/// The parts of a server over a store.
+fn parts(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>, processors: usize) -> anyhow::Result<Parts> {
+    Ok(Parts {
+        store,
+        embedder: open_embedder(config)?,
+        models: open_models(),
+        clock,
+        settings: Arc::new(config.engine()),
+        limits: config.limits,
+        slates: config.slates,
+        threads: if config.threads == 0 { processors } else { config.threads },
+    })
 }
 
 impl Running {
@@ -389,6 +428,13 @@ impl Running {
             Ok(()) => 0,
             Err(_) => self.server.queued(),
         };
+        for (server, store) in &self.tenants {
+            if tokio::time::timeout(STORED_WITHIN, server.close()).await.is_err() {
+                tracing::error!(queued = server.queued(), "entries of an app could not be stored");
+            }
+            let store = store.clone();
+            let _ = tokio::time::timeout(CLOSED_WITHIN, tokio::task::spawn_blocking(move || store.close())).await;
+        }
         let store = self.store.clone();
         let closed = tokio::time::timeout(CLOSED_WITHIN, tokio::task::spawn_blocking(move || store.close())).await;
         if closed.is_err() {

@@ -3,7 +3,7 @@
 //! Invariant: [`Config::load`] returns checked values only. An error names the key and the origin of its value: the file, the
 //! variable or the command line. No error repeats a value that may hold a secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ use crate::engine::settings::{ClusterSettings, LearnSettings};
 use crate::gateway::auth;
 use crate::gateway::gorse_settings::GorseSettings;
 use crate::gateway::rates::RateSettings;
+use crate::gateway::stream_settings::{AppSettings, Group};
 use crate::store::postgres::{PostgresSettings, PostgresUrl};
 
 /// Prefix of all variables of the configuration.
@@ -78,6 +79,8 @@ pub struct Config {
     pub rate: RateSettings,
     /// Settings of the door for Gorse clients.
     pub gorse: GorseSettings,
+    /// Apps of the feeds API, by name.
+    pub apps: BTreeMap<String, AppSettings>,
     /// Threads for the actors of users; 0: one per core.
     pub threads: usize,
     /// Threads for HTTP and sockets; 0: one per core.
@@ -163,6 +166,7 @@ impl Default for Config {
             tls_key: None,
             rate: RateSettings::default(),
             gorse: GorseSettings::default(),
+            apps: BTreeMap::new(),
             threads: 0,
             workers: 0,
             log_format: LogFormat::Text,
@@ -362,6 +366,7 @@ impl Config {
             (None, Some(_)) => return Err(error("tls_cert", "must be set, because tls_key is set")),
             (Some(_), Some(_)) | (None, None) => {}
         }
+        self.check_apps()?;
         self.rate.check().map_err(|empty| error(empty.key(), empty.to_string()))?;
         self.learn.check().map_err(|(key, rule)| error(format!("learn.{key}"), rule))?;
         let declared = self.declared();
@@ -408,6 +413,31 @@ impl Config {
             return Err(error("limits.idle_ms", format!("must be at least 100, is {}", self.limits.idle_ms)));
         }
         Ok(())
+    }
+
+    /// Checks that apps have keys and stores of their own.
+    fn check_apps(&self) -> Result<(), ConfigError> {
+        let (mut keys, mut stores) = (BTreeSet::new(), BTreeSet::new());
+        for (name, app) in &self.apps {
+            let table = format!("apps.{name}");
+            app.check().map_err(|(key, rule)| error(format!("{table}.{key}"), rule))?;
+            if !keys.insert(&app.key) {
+                return Err(error(format!("{table}.key"), "must be the key of one app alone"));
+            }
+            let store = self.store_of(app).map_err(|fault| error(format!("{table}.store"), fault.to_string()))?;
+            if !stores.insert(store.to_string()) || (!app.store.is_empty() && store == self.store) {
+                return Err(error(format!("{table}.store"), "must be a store that no other app has"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The store of an app; without one of its own, that of the server.
+    ///
+    /// # Errors
+    /// The text names no store.
+    pub fn store_of(&self, app: &AppSettings) -> Result<StoreUrl, StoreUrlError> {
+        if app.store.is_empty() { Ok(self.store.clone()) } else { StoreUrl::parse(&app.store) }
     }
 
     /// Changes settings of `[learn]`, each written `key=value` as in `rank.author_run=2`. A value that is no JSON is a text.
@@ -492,11 +522,17 @@ fn keys() -> serde_json::Value {
     let metrics = BTreeMap::from([("*".to_owned(), Declaration::default())]);
     let clusterings = BTreeMap::from([("*".to_owned(), ClusterSettings::default())]);
     let kinds = BTreeMap::from([("*".to_owned(), Kind::Click)]);
+    let app = AppSettings {
+        kinds: kinds.clone(),
+        groups: BTreeMap::from([("*".to_owned(), Group::Flat)]),
+        ..AppSettings::default()
+    };
+    let apps = BTreeMap::from([("*".to_owned(), app)]);
     let gorse = GorseSettings { kinds, ..GorseSettings::default() };
-    let config = Config { metrics, clusterings, gorse, ..Config::default() };
+    let config = Config { metrics, clusterings, gorse, apps, ..Config::default() };
     let mut keys = serde_json::to_value(config).unwrap_or_default();
     // Secrets are never serialised, so the defaults lack them.
-    for (above, secret) in [("", "secret"), ("/http", "key"), ("/gorse", "api_key")] {
+    for (above, secret) in [("", "secret"), ("/http", "key"), ("/gorse", "api_key"), ("/apps/*", "secret")] {
         if let Some(table) = keys.pointer_mut(above).and_then(serde_json::Value::as_object_mut) {
             table.insert(secret.into(), serde_json::Value::Null);
         }

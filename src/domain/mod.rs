@@ -18,3 +18,4 @@ pub mod timestamps;
 pub mod windows;
 pub mod stated_time;
 pub mod items;
+pub mod activities;

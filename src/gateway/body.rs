@@ -150,6 +150,18 @@ pub(crate) async fn json_batch_within(
     read(incoming, payload, max).await
 }
 
+/// Reads a body of at most `max` bytes, whatever its content type.
+///
+/// # Errors
+/// `unsupported_media`, `too_large` or `busy`.
+pub(crate) async fn any(
+    incoming: IncomingBody<'_>,
+    payload: impl Stream<Item = Result<Bytes, PayloadError>>,
+    max: usize,
+) -> Result<Body, Refusal> {
+    read(incoming, payload, max).await
+}
+
 /// Reads the checkpoint of a model: at most [`CHECKPOINT_BYTES_MAX`] bytes, one checkpoint at a time. The permits must
 /// live as long as the checkpoint is in use.
 ///

@@ -31,16 +31,19 @@ pub(crate) mod body;
 pub mod file_budget;
 pub mod settings;
 pub mod gorse_settings;
+pub mod stream_settings;
 pub mod tls;
 pub(crate) mod watcher;
 pub(crate) mod answers;
+pub mod apps;
 pub mod state;
-pub(crate) mod middleware;
 pub(crate) mod origin;
-pub(crate) mod request;
 pub(crate) mod routes;
+pub(crate) mod request;
 pub mod rest;
 pub mod gorse;
+pub mod stream;
+pub(crate) mod middleware;
 pub(crate) mod pages;
 pub(crate) mod judging;
 pub mod openapi;
@@ -95,12 +98,18 @@ routes::routes! {
 
 /// Registers all routes, without the middleware of [`app`].
 pub fn configure(config: &mut web::ServiceConfig, state: GatewayState) {
+    let has_apps = !state.apps.is_empty();
     config
         .app_data(web::Data::new(state.auth.clone()))
         .app_data(web::Data::new(state))
         .configure(configure_pages)
         .configure(rest::configure)
         .configure(gorse::configure)
+        .configure(|config| {
+            if has_apps {
+                stream::configure(config)
+            }
+        })
         .default_service(web::to(errors::unknown_route));
 }
 
@@ -128,6 +137,7 @@ pub fn app(
         .wrap(from_fn(middleware::limit_rates))
         .wrap(from_fn(middleware::limit_responses))
         .wrap(cors)
+        .wrap(from_fn(middleware::feeds_for_all_origins))
         .wrap(from_fn(origin::only_loopback_names_in_dev))
         .wrap(NormalizePath::trim())
         .wrap(Compress::default())

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderValue, WARNING};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue, WARNING};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, ResponseError as _, web};
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 
 use crate::protocol::refusal::Refusal;
 
@@ -19,6 +19,8 @@ use super::auth::{Checked, bearer, gorse_key};
 use super::errors::Problem;
 use super::rates::{Remaining, address_of};
 use super::state::GatewayState;
+use super::stream::caller::{Admitted, CheckedStream};
+use super::stream::reply;
 use super::timestamps::Doubts;
 use super::watcher::ConnectionHandle;
 
@@ -27,6 +29,12 @@ const FREE: [&str; 4] = ["/health", "/ready", "/api/health/live", "/api/health/r
 
 /// Paths below this one belong to Gorse clients, which send a key in place of a token.
 const GORSE: &str = "/api/";
+
+const PROBLEM: &str = "application/problem+json";
+
+/// Headers that pages may send to the feeds API, and read from it.
+const ALLOWED: &str = "authorization, content-type, stream-auth-type, x-stream-client, x-client-request-id";
+const EXPOSED: &str = "x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, retry-after";
 
 /// A smaller answer fits into the buffer that every connection has.
 const SMALL_BYTES: u64 = 16 * 1024;
@@ -44,11 +52,18 @@ pub async fn limit_rates(
     let Some(state) = state.filter(|_| !FREE.contains(&request.path())) else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
+    let is_of_feeds = state.has_feeds_at(request.path());
     let mut left = address_of(request.request()).and_then(|address| state.rates.address(address));
     if left.is_none_or(|left| left.retry_after_ms.is_none()) {
-        let checked = match request.path().starts_with(GORSE) {
-            true => state.admit_gorse(gorse_key(request.headers())),
-            false => state.admit(bearer(request.headers())),
+        let checked = if is_of_feeds {
+            let admitted = Admitted::check(&state.apps, request.request());
+            let grant = admitted.as_ref().map(Admitted::grant).map_err(reply::StreamError::refusal);
+            request.extensions_mut().insert(CheckedStream(admitted));
+            grant
+        } else if request.path().starts_with(GORSE) {
+            state.admit_gorse(gorse_key(request.headers()))
+        } else {
+            state.admit(bearer(request.headers()))
         };
         let of_subject = checked.as_ref().ok().and_then(|grant| state.rates.subject(grant));
         left = left.map(|left| left.tighter(of_subject)).or(of_subject);
@@ -56,13 +71,77 @@ pub async fn limit_rates(
     }
     let mut response = match left.and_then(Remaining::refusal) {
         Some(refusal) => {
-            let response = Problem::from(refusal).error_response();
+            let response = match is_of_feeds {
+                true => reply::StreamError::from(refusal).error_response(),
+                false => Problem::from(refusal).error_response(),
+            };
             request.into_response(response).map_into_right_body()
         }
-        None => next.call(request).await?.map_into_left_body(),
+        None => {
+            let response = next.call(request).await?;
+            let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == PROBLEM);
+            match is_of_feeds && is_problem {
+                true => {
+                    let problem = reply::problem(response.status()).error_response();
+                    response.into_response(problem).map_into_right_body()
+                }
+                false => response.map_into_left_body(),
+            }
+        }
     };
     if let Some(left) = left {
         left.write(response.headers_mut());
+        if is_of_feeds {
+            write_limit(left, response.headers_mut());
+        }
+    }
+    let doubts = response.request().extensions().get::<Doubts>().cloned();
+    let doubts = doubts.filter(|_| response.status().is_success());
+    for doubt in doubts.into_iter().flat_map(|Doubts(all)| all) {
+        // 299: a lasting warning; RFC 9111 leaves the header to applications.
+        if let Ok(value) = HeaderValue::from_str(&format!("299 eddyline \"{doubt}\"")) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+    Ok(response)
+}
+
+/// Writes the rate limit as clients of hosted feeds read it: the reset is an instant in Unix seconds.
+fn write_limit(left: Remaining, headers: &mut HeaderMap) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    for (name, value) in [
+        ("x-ratelimit-limit", u64::from(left.limit)),
+        ("x-ratelimit-remaining", u64::from(left.remaining)),
+        ("x-ratelimit-reset", now + u64::from(left.reset_s)),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+}
+
+/// Lets pages of all origins use the feeds API: their token comes in a header, so a foreign page has no right of its own.
+///
+/// # Errors
+/// Only errors of the inner service.
+pub async fn feeds_for_all_origins(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let state = request.app_data::<web::Data<GatewayState>>();
+    if !state.is_some_and(|state| state.has_feeds_at(request.path())) {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
+    let is_preflight = *request.method() == Method::OPTIONS;
+    let mut response = match is_preflight {
+        true => request.into_response(HttpResponse::Ok().finish()).map_into_right_body(),
+        false => next.call(request).await?.map_into_left_body(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    if is_preflight {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
     }
     let doubts = response.request().extensions().get::<Doubts>().cloned();
     let doubts = doubts.filter(|_| response.status().is_success());

@@ -89,6 +89,9 @@ pub(crate) async fn no_changes_by_foreign_pages(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let state = request.app_data::<web::Data<GatewayState>>();
+    if state.is_some_and(|state| state.has_feeds_at(request.path())) {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
     if let Err(refusal) = check(request.request(), state.map_or(&[][..], |state| &state.settings.origins[..])) {
         return Ok(request.into_response(Problem::from(refusal).error_response()).map_into_right_body());
     }

@@ -13,6 +13,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::access::Access;
 use super::answers::Answers;
+use super::apps::StreamApps;
 use super::auth::Auth;
 use super::budget::Budgets;
 use super::gorse_settings::GorseDoor;
@@ -25,6 +26,9 @@ use super::watcher::Registry;
 
 // A token counts whole seconds, and the clock of its signer may run ahead.
 const SIGNED_AHEAD_MS: i64 = (LEEWAY_S as i64 + 1) * SECOND_MS;
+
+/// Paths below these belong to clients of hosted feeds, which sign their tokens with the secret of an app.
+const FEEDS: [&str; 4] = ["/api/v1.0/", "/personalization/v1.0/", "/analytics/", "/faye"];
 
 /// The shared state of the gateway; all clones share one registry of sessions.
 #[derive(Clone)]
@@ -47,6 +51,8 @@ pub struct GatewayState {
     pub answers: Arc<Answers>,
     /// Key and kinds of the door for Gorse clients.
     pub gorse: Arc<GorseDoor>,
+    /// The apps of the feeds API, by key; without one the feeds API has no route.
+    pub apps: Arc<StreamApps>,
     /// The TLS certificate; with one, all connections use TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
@@ -57,8 +63,25 @@ impl GatewayState {
     pub fn new(server: Server, settings: GatewaySettings, access: Arc<Access>) -> GatewayState {
         let registry = Registry::new(settings.sessions_max, &settings.rates);
         let (auth, rates) = (access.auth(), Arc::new(Rates::new(&settings.rates)));
-        let (budgets, answers, gorse) = (Arc::default(), Arc::default(), Arc::default());
-        GatewayState { server, settings, auth, access, rates, budgets, registry, answers, gorse, certificate: None }
+        let (budgets, answers, gorse, apps) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        GatewayState {
+            server,
+            settings,
+            auth,
+            access,
+            rates,
+            budgets,
+            registry,
+            answers,
+            gorse,
+            apps,
+            certificate: None,
+        }
+    }
+
+    /// Whether a path belongs to clients of hosted feeds. Without an app, none does.
+    pub(crate) fn has_feeds_at(&self, path: &str) -> bool {
+        !self.apps.is_empty() && FEEDS.iter().any(|start| path.starts_with(start))
     }
 
     /// Checks the `X-API-Key` of a Gorse client: the configured key, or a token. Where no key is configured, dev mode needs

@@ -3,6 +3,7 @@
 //! Invariant: a type that implements every area is a [`Store`]; there is no other way to become one.
 
 use crate::store::access::AccessStore;
+use crate::store::activities::ActivityStore;
 use crate::store::catalogue::CatalogueStore;
 use crate::store::clusters::ClusterStore;
 use crate::store::journal::JournalStore;
@@ -22,6 +23,7 @@ pub trait Store:
     + SlateStore
     + ModelStore
     + AccessStore
+    + ActivityStore
     + MaintenanceStore
 {
 }
@@ -35,6 +37,7 @@ impl<T> Store for T where
         + SlateStore
         + ModelStore
         + AccessStore
+        + ActivityStore
         + MaintenanceStore
 {
 }

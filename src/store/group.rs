@@ -9,6 +9,7 @@ use crate::domain::feeds::Slate;
 use crate::domain::ids::{Position, UserId};
 use crate::domain::time::Millis;
 use crate::store::access::AccessChange;
+use crate::store::activities::Statement;
 use crate::store::clusters::StoredFit;
 use crate::store::error::StoreError;
 use crate::store::journal::{Outcome, Write};
@@ -36,6 +37,8 @@ pub(super) enum Work {
     Slates(Vec<Slate>, Option<Millis>),
     /// A cluster fit; no outcome.
     Fit(StoredFit),
+    /// Statements of the feeds API; no outcome.
+    Activities(Vec<Statement>),
     /// A change to models; one outcome, `Stored` with the version of the model, or `Refused`.
     Model(ModelChange),
     /// Whether the store holds only a part of a dump; no outcome.
@@ -52,6 +55,7 @@ impl Work {
                 1 + bytes.len() / BYTES_PER_WRITE
             }
             Work::Slates(slates, _) => 1 + slates.len(),
+            Work::Activities(statements) => 1 + statements.len(),
             Work::Fit(fit) => 1 + fit.members.as_ref().map_or(0, Vec::len) / BYTES_PER_WRITE,
             Work::Model(ModelChange::Save(model)) => 1 + model.checkpoint.len() / BYTES_PER_WRITE,
             Work::Model(_) | Work::Access(_) | Work::Loading(_) | Work::Health => 1,
@@ -63,7 +67,8 @@ impl Work {
         match self {
             Work::Append(batch) => batch,
             Work::Access(_) | Work::Snapshot(..) | Work::CoordinatorSnapshot(..) => &[],
-            Work::Slates(..) | Work::Fit(_) | Work::Model(_) | Work::Loading(_) | Work::Health => &[],
+            Work::Slates(..) | Work::Activities(_) | Work::Fit(_) => &[],
+            Work::Model(_) | Work::Loading(_) | Work::Health => &[],
         }
     }
 }

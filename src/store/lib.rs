@@ -19,6 +19,7 @@ pub mod slates;
 pub mod models;
 pub mod access;
 pub mod maintenance;
+pub mod activities;
 mod api;
 pub mod codec;
 mod group;
@@ -29,6 +30,7 @@ pub mod postgres;
 pub mod recovery;
 
 pub use self::access::AccessStore;
+pub use self::activities::ActivityStore;
 pub use self::api::Store;
 pub use self::catalogue::{CatalogueRow, CatalogueStore};
 pub use self::clusters::{ClusterStore, FITS_KEPT, StoredFit};

@@ -56,7 +56,7 @@ pub const LAYERS: &[(&str, &[Allowed])] = &[
             ("embed", &[]),
             ("store", &["postgres"]),
             ("actors", &["context", "schedule", "slates"]),
-            ("gateway", &["auth", "gorse_settings", "rates"]),
+            ("gateway", &["auth", "gorse_settings", "rates", "stream_settings"]),
         ],
     ),
     (
@@ -312,10 +312,14 @@ fn every_setting_is_in_the_manual() {
     let metrics = [("NAME".to_owned(), eddyline::domain::metrics::Declaration::default())].into();
     let kinds = [("NAME".to_owned(), eddyline::domain::interactions::Kind::Click)].into();
     let gorse = eddyline::gateway::gorse_settings::GorseSettings { kinds, ..Default::default() };
-    let settings = eddyline::config::Config { metrics, gorse, ..eddyline::config::Config::default() };
+    let kinds = gorse.kinds.clone();
+    let groups = [("NAME".to_owned(), eddyline::gateway::stream_settings::Group::Flat)].into();
+    let app = eddyline::gateway::stream_settings::AppSettings { kinds, groups, ..Default::default() };
+    let apps = [("NAME".to_owned(), app)].into();
+    let settings = eddyline::config::Config { metrics, gorse, apps, ..eddyline::config::Config::default() };
     collect("", &serde_json::to_value(settings).unwrap(), &mut keys);
     // Secrets are never serialised.
-    keys.extend(["secret", "http.key", "gorse.api_key"].map(str::to_owned));
+    keys.extend(["secret", "http.key", "gorse.api_key", "apps.NAME.secret"].map(str::to_owned));
     let manual = read("docs/operations.md");
     let rows: BTreeSet<&str> = manual
         .lines()

@@ -6,6 +6,7 @@
 //! `graph` (the follows).
 
 mod acting;
+mod activities;
 mod asking;
 mod history;
 mod graph;

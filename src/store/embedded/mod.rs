@@ -19,6 +19,7 @@ mod text_index;
 mod wal;
 mod files;
 mod rows;
+mod statements;
 mod writes;
 mod writer;
 mod reader;
@@ -31,6 +32,7 @@ mod clusters;
 mod slates;
 mod models;
 mod access;
+mod activities;
 mod maintenance;
 
 pub use self::handle::Embedded;

@@ -30,6 +30,7 @@ fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
         Work::Snapshot(user, snapshot) => writes.snapshot(*user, snapshot)?,
         Work::CoordinatorSnapshot(covers, bytes) => writes.coordinator_snapshot(*covers, bytes)?,
         Work::Slates(slates, before) => writes.slates(slates, *before)?,
+        Work::Activities(statements) => writes.activities(statements)?,
         Work::Fit(fit) => writes.fit(fit)?,
         Work::Loading(is_loading) => writes.loading(*is_loading)?,
         Work::Health => writes.health()?,

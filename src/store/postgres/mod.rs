@@ -35,6 +35,7 @@ mod clusters;
 mod slates;
 mod models;
 mod access;
+mod activities;
 mod maintenance;
 
 pub use self::handle::Postgres;

@@ -146,7 +146,7 @@ pub(super) fn people(group: &[Call]) -> HashSet<UserId> {
             Work::Snapshot(user, _) => {
                 people.insert(*user);
             }
-            Work::Access(_) | Work::CoordinatorSnapshot(..) | Work::Slates(..) => {}
+            Work::Access(_) | Work::CoordinatorSnapshot(..) | Work::Slates(..) | Work::Activities(_) => {}
             Work::Fit(_) | Work::Model(_) | Work::Loading(_) | Work::Health => {}
         }
     }
@@ -210,7 +210,7 @@ impl<'g> Plan<'g> {
             }
             match &call.work {
                 // Keys, tokens, drawn feeds, fits and models bypass this writer.
-                Work::Append(_) | Work::Access(_) | Work::Slates(..) | Work::Fit(_) => {}
+                Work::Append(_) | Work::Access(_) | Work::Slates(..) | Work::Activities(_) | Work::Fit(_) => {}
                 Work::Model(_) | Work::Loading(_) => {}
                 Work::Snapshot(user, snapshot) => plan.snapshot(*user, snapshot)?,
                 Work::CoordinatorSnapshot(covers, bytes) => {

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::{rows, text_index};
+use super::{rows, statements, text_index};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{Position, Seq, UserId};
 use crate::domain::items::Item;
@@ -22,6 +22,7 @@ use crate::domain::journal::{Entry, Undone, What};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::store::access::AccessChange;
+use crate::store::activities::Statement;
 use crate::store::clusters::StoredFit;
 use crate::store::codec::{self, COORDINATOR, JournalRow};
 use crate::store::error::StoreError;
@@ -302,6 +303,11 @@ impl<'c> Writes<'c> {
 
     pub(super) fn slates(&self, slates: &[Slate], before: Option<Millis>) -> Result<(), StoreError> {
         slates::log(self.connection, slates, before)
+    }
+
+    /// Runs statements of the feeds API.
+    pub(super) fn activities(&self, list: &[Statement]) -> Result<(), StoreError> {
+        list.iter().try_for_each(|statement| statements::run(self.connection, statement).map(drop))
     }
 
     /// Records whether the store holds only a part of a dump.

@@ -1,0 +1,3 @@
+-- Takes an activity out of all feeds.
+-- $1 activity text.
+DELETE FROM activity_entries WHERE activity = $1
