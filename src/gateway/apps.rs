@@ -1,6 +1,6 @@
 //! The apps of the feeds API: each with a server of its own, a counter of entries, and locks for changes that read first.
 //!
-//! Invariant: an app reaches its own server only. Changes that depend on what is stored hold the locks of the names that they
+//! Invariant: an app reaches its own server only. Changes that read first hold the locks of the names that they
 //! read, so two of them never interleave. Deliberately absent: rights (`stream`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ use super::stream_settings::AppSettings;
 /// Locks of an app. Names share them by their hash.
 const LOCKS: u64 = 1_024;
 
-/// One app.
+/// An app with its own server and its own numbers.
 pub struct StreamApp {
     /// The name of the app in the configuration.
     pub(crate) name: String,

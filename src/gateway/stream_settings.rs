@@ -44,7 +44,7 @@ pub enum Group {
     Flat,
     /// Activities by verb and day.
     Aggregated,
-    /// Activities by verb and day, with marks of what was seen and read.
+    /// Activities by verb and day, with marks of groups as seen and read.
     Notification,
 }
 

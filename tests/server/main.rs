@@ -24,6 +24,7 @@ mod etags;
 mod examples;
 mod figures;
 mod gorse;
+mod stream;
 mod hostile;
 mod judging;
 mod matrix;

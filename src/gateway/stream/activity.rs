@@ -1,4 +1,4 @@
-//! Activities: input is checked and normalised once, and rendered from what was stored.
+//! Activities: input is checked and normalised once, and rendered from the stored fields.
 //!
 //! Invariant: a stored activity has an id, an actor, a verb, an object and a time; all other fields are those of the client. `to`
 //! is there only with a target. Deliberately absent: the store.
@@ -27,7 +27,7 @@ pub(crate) struct Draft {
     pub(crate) id: String,
     /// The foreign id; empty for none.
     pub(crate) foreign_id: String,
-    /// The time.
+    /// The time, by which feeds are ordered.
     pub(crate) time: Micros,
     /// All fields as they are rendered.
     pub(crate) fields: Fields,

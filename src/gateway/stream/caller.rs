@@ -154,7 +154,7 @@ impl Caller {
 /// A request of an admitted caller.
 pub struct StreamRequest {
     state: web::Data<GatewayState>,
-    /// The app.
+    /// The app that the key names.
     pub(crate) app: Arc<StreamApp>,
     /// The rights of its token.
     pub(crate) caller: Caller,

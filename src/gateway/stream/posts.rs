@@ -1,7 +1,7 @@
 //! What the feeds API shares with the rest of the server: posts are items, follows of timelines are follows, reactions are
 //! interactions.
 //!
-//! Invariant: an activity with a text in a feed of the group `user` is an item of its actor, whose key is the id of the activity. A
+//! Invariant: an activity with a text in a feed of the group `user` is an item of its actor. The id of the activity is its key. A
 //! follow of `user:B` by `timeline:A` is the follow of B by A. Both are noted as owed in the transaction of the feeds and carried
 //! out after it; [`recover`] carries out what a crash left. Deliberately absent: answers to clients.
 

@@ -1,7 +1,7 @@
 //! Users of the feeds API, and entries of its collections.
 //!
 //! Invariant: an object is stored once, under its collection and id; a user has the empty collection. A user token changes its own
-//! user and its own entries only. Deliberately absent: the person of the same key, who exists once they act.
+//! user and its own entries only. Deliberately absent: people of the recommender, who exist once they act.
 
 use actix_web::web;
 use serde_json::{Map, Value, json};

@@ -31,7 +31,7 @@ pub type Place = (i64, i64);
 /// A read of a feed.
 #[derive(Clone, Debug)]
 pub struct FeedQuery {
-    /// The feed.
+    /// The feed that is read.
     pub feed: FeedName,
     /// Newest place of the answer.
     pub from: Place,
@@ -46,9 +46,9 @@ pub struct FeedQuery {
 /// An entry as a feed shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenEntry {
-    /// The activity.
+    /// Id of the activity.
     pub activity: String,
-    /// Its place.
+    /// Its place in the order of the feed.
     pub place: Place,
     /// The followed feed that it came through; `None` for the feed itself.
     pub origin: Option<String>,

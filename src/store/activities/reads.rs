@@ -62,7 +62,7 @@ pub struct ActivityRow {
     pub id: String,
     /// The foreign id; empty for none.
     pub foreign_id: String,
-    /// The time.
+    /// The time, by which feeds are ordered.
     pub time: Micros,
     /// All fields as JSON.
     pub doc: String,
@@ -73,7 +73,7 @@ pub struct ActivityRow {
 /// An activity in a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryRow {
-    /// The feed.
+    /// Name of the feed.
     pub feed: String,
     /// The time of the activity.
     pub time: Micros,
@@ -130,7 +130,7 @@ pub enum ReactionsOf {
 /// A page of reactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReactionQuery {
-    /// Their owner.
+    /// The owner of the reactions.
     pub of: ReactionsOf,
     /// Their kind; empty for all.
     pub kind: String,

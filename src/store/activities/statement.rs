@@ -12,9 +12,9 @@ use crate::store::error::StoreError;
 pub enum Value {
     /// A column without a value.
     Null,
-    /// A `bigint`.
+    /// A whole number, `bigint` in Postgres.
     Int(i64),
-    /// A `text`.
+    /// A text without NUL.
     Text(String),
 }
 
@@ -41,7 +41,7 @@ impl From<String> for Value {
 pub struct Row {
     /// Place of the key, from 0.
     pub key: usize,
-    /// The columns.
+    /// The columns, in the order of the statement.
     pub values: Vec<Value>,
 }
 
