@@ -19,6 +19,7 @@ use crate::domain::activities::Micros;
 use crate::store::activities::{ActivityChange, Reads};
 
 use super::hmac;
+use super::hub::Hub;
 use super::stream_settings::AppSettings;
 
 /// Locks of an app. Names share them by their hash.
@@ -37,6 +38,8 @@ pub struct StreamApp {
     seq: AtomicI64,
     time: AtomicI64,
     locks: Vec<Arc<Mutex<()>>>,
+    /// Subscriptions to its feeds.
+    pub(crate) hub: Hub,
     /// Labels and kinds without a meaning here, counted.
     pub(crate) unknown_labels: AtomicI64,
 }
@@ -61,6 +64,7 @@ impl StreamApp {
             seq: AtomicI64::new(last.max(wall_clock())),
             time: AtomicI64::new(0),
             locks: (0..LOCKS).map(|_| Arc::default()).collect(),
+            hub: Hub::default(),
             unknown_labels: AtomicI64::new(0),
         })
     }
@@ -69,6 +73,11 @@ impl StreamApp {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The id by which channels name the app.
+    pub(crate) fn channel_id(&self) -> &str {
+        if self.settings.id.is_empty() { &self.name } else { &self.settings.id }
     }
 
     /// The number of the next entry or reaction.

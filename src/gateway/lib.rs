@@ -35,6 +35,7 @@ pub mod stream_settings;
 pub mod tls;
 pub(crate) mod watcher;
 pub(crate) mod answers;
+pub mod hub;
 pub mod apps;
 pub mod state;
 pub(crate) mod origin;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
+use crate::domain::ids::ItemId;
 use crate::store::activities::ObjectRow;
 
 use super::super::apps::StreamApp;
@@ -210,6 +211,18 @@ pub(crate) async fn activities(
             && let Some(counts) = counts.get_mut(place)
         {
             counts.insert(kind, n);
+        }
+    }
+    if switches.counts && switches.wants("like") {
+        let world = app.server.world();
+        let items: Vec<(usize, ItemId)> =
+            ids.iter().enumerate().filter_map(|(place, id)| Some((place, world.find_item(id)?))).collect();
+        let keys: Vec<ItemId> = items.iter().map(|(_, item)| *item).collect();
+        for (key, n) in app.reads().native_likes(&keys).await?.into_iter().filter(|(_, n)| *n > 0) {
+            let place = items.get(key).map_or(usize::MAX, |(place, _)| *place);
+            if let Some(counts) = counts.get_mut(place) {
+                *counts.entry("like".to_owned()).or_default() += n;
+            }
         }
     }
     let owner = if switches.own_children { switches.user.as_deref() } else { None };

@@ -3,6 +3,8 @@
 //! Invariant: an activity and its entries in all feeds are one transaction, visible to the next read. Deliberately absent:
 //! fan-out to followers; a read merges what they follow.
 
+use std::sync::Arc;
+
 use actix_web::web;
 use serde_json::{Value, json};
 
@@ -134,7 +136,7 @@ pub(crate) async fn store(
 
 /// Saves checked activities in one transaction. `only` is the user whose activities alone may be overwritten.
 pub(crate) async fn save(
-    app: &StreamApp,
+    app: &Arc<StreamApp>,
     feeds: &[FeedName],
     drafts: Vec<(Draft, Vec<FeedName>)>,
     only: Option<&str>,
@@ -175,10 +177,11 @@ pub(crate) async fn save(
         }
         rendered.push(fields);
     }
+    let changed = realtime::feeds_of(&changes);
     app.change(changes).await?;
     drop(guards);
     posts::settle(app, &owed).await?;
-    realtime::added(app, feeds, &rendered);
+    realtime::added(app, changed, &rendered);
     Ok(rendered)
 }
 

@@ -18,6 +18,7 @@ pub mod batch;
 pub mod users;
 pub mod analytics;
 pub mod personal;
+pub mod faye;
 
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ routes! {
     "/analytics/v1.0/engagement" => POST analytics::engagements;
     "/analytics/v1.0/impression" => POST analytics::impressions;
     "/analytics/redirect" => GET analytics::redirect;
+    "/faye" => POST faye::post;
 }
 
 /// Carries out what a crash left owed in an app: items of posts, and native follows.

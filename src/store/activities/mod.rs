@@ -5,10 +5,12 @@
 
 mod statement;
 mod changes;
+mod erasure;
 mod reads;
 mod merge;
 
 pub use self::changes::{ActivityChange, FollowRow, ItemState, Mirror, ObjectRow, ReactionRow};
+pub(in crate::store) use self::erasure::{ERASE_FEEDS, ERASE_ITEM_ACTIVITY};
 pub use self::merge::{FeedQuery, Place, SeenEntry};
 pub use self::reads::{ActivityRow, EntryRow, FollowFound, OwedFollow, ReactionQuery, ReactionsOf, Reads, Side};
 pub use self::statement::{ActivityStore, Row, Statement, Value};

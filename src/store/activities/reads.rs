@@ -5,6 +5,7 @@
 use super::changes::{ActivityChange, ItemState, Mirror, ObjectRow, ReactionRow};
 use super::statement::{ActivityStore, Row, Statement, Value};
 use crate::domain::activities::{FeedName, Micros};
+use crate::domain::ids::ItemId;
 use crate::store::error::StoreError;
 
 /// The texts of a statement over keys: for SQLite and for Postgres.
@@ -38,6 +39,10 @@ const REACTIONS_LATEST: Texts = [
     include_str!("../../../sql/queries/sqlite/reactions_latest.sql"),
     include_str!("../../../sql/queries/postgres/reactions_latest.sql"),
 ];
+const ITEM_LIKES: Texts = [
+    include_str!("../../../sql/queries/sqlite/item_likes.sql"),
+    include_str!("../../../sql/queries/postgres/item_likes.sql"),
+];
 const LAST_SEQ: &str = include_str!("../../../sql/queries/activity_last_seq.sql");
 const BY_FOREIGN_ID: &str = include_str!("../../../sql/queries/activity_entries_by_foreign_id.sql");
 const ENTRIES_OF: &str = include_str!("../../../sql/queries/activity_entries_of.sql");
@@ -54,6 +59,9 @@ const DESCENDANTS: &str = include_str!("../../../sql/queries/reaction_descendant
 const MARKS_LIST: &str = include_str!("../../../sql/queries/feed_marks_list.sql");
 const ACTIVITIES_OWED: &str = include_str!("../../../sql/queries/activities_owed.sql");
 const FOLLOWS_OWED: &str = include_str!("../../../sql/queries/feed_follows_owed.sql");
+
+/// Likes of one item that are counted at most.
+const LIKES_MAX: i64 = 10_000;
 
 /// An activity as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -359,6 +367,16 @@ impl<'s> Reads<'s> {
         let keys = subjects.iter().map(|id| vec![id.as_str().into()]).collect();
         let rows = self.over(COUNTS_FIND, keys, Vec::new()).await?;
         rows.iter().map(|row| Ok((row.key, row.text(1)?.to_owned(), row.int(2)?))).collect()
+    }
+
+    /// Numbers of standing likes that did not come as reactions, as (place of the item, number); at most [`LIKES_MAX`].
+    ///
+    /// # Errors
+    /// The store cannot answer.
+    pub async fn native_likes(&self, items: &[ItemId]) -> Result<Vec<(usize, i64)>, StoreError> {
+        let keys = items.iter().map(|item| vec![i64::from(item.0).into()]).collect();
+        let rows = self.over(ITEM_LIKES, keys, vec![LIKES_MAX.into()]).await?;
+        rows.iter().map(|row| Ok((row.key, row.int(0)?))).collect()
     }
 
     /// The newest reactions for each (subject, kind, user or empty), newest first for each.

@@ -14,6 +14,7 @@ use crate::domain::ids::{Partition, UserId};
 use crate::domain::items::Item;
 use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
+use crate::store::activities::{ERASE_FEEDS, ERASE_ITEM_ACTIVITY};
 use crate::store::codec::{self, COORDINATOR};
 use crate::store::error::StoreError;
 
@@ -274,6 +275,9 @@ pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result
     run(client, ERASE_COORDINATOR_SNAPSHOTS, &[]).await?;
     run(client, ERASE_CLUSTER_MEMBERS, &[]).await?;
     run(client, ERASE_TOKENS, &[&id]).await?;
+    for statement in ERASE_FEEDS {
+        run(client, statement, &[&id]).await?;
+    }
     let partition = i64::from(Partition::of(key).0);
     let at = Instant::of("created", *at)?;
     let found = ids_returned(client, ERASE_PERSON, &[&key.as_str(), &partition, &at, &id]).await?;
@@ -282,6 +286,9 @@ pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result
     run(client, ERASE_SLATES, &[&id]).await?;
     for (item, key) in items {
         let id = i64::from(item.0);
+        for statement in ERASE_ITEM_ACTIVITY {
+            run(client, statement, &[&id]).await?;
+        }
         require(ids_returned(client, ERASE_ITEM, &[&key.as_str(), &id]).await?.len(), "item", item.0)?;
         run(client, ITEM_WORDS_DELETE, &[&vec![id]]).await?;
         run(client, WINDOWS_DELETE, &[&vec![id]]).await?;

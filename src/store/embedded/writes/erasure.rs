@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::super::text_index;
 use crate::domain::ids::{Partition, UserId};
 use crate::domain::people::Erasure;
+use crate::store::activities::{ERASE_FEEDS, ERASE_ITEM_ACTIVITY};
 use crate::store::error::StoreError;
 
 const ERASE_JOURNAL: &str = include_str!("../../../../sql/queries/erase_journal.sql");
@@ -34,10 +35,16 @@ pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<(), St
     connection.prepare_cached(ERASE_SLATES)?.execute([user.0])?;
     connection.prepare_cached(ERASE_CLUSTER_MEMBERS)?.execute([])?;
     connection.prepare_cached(ERASE_TOKENS)?.execute([user.0])?;
+    for statement in ERASE_FEEDS {
+        connection.prepare_cached(statement)?.execute([user.0])?;
+    }
     let mut statement = connection.prepare_cached(ERASE_PERSON)?;
     let found = statement.exists(params![key.as_str(), Partition::of(key).0, at.0, user.0])?;
     require(found, "person", user.0)?;
     for (item, key) in items {
+        for statement in ERASE_ITEM_ACTIVITY {
+            connection.prepare_cached(statement)?.execute([item.0])?;
+        }
         let found = connection.prepare_cached(ERASE_ITEM)?.exists(params![key.as_str(), item.0])?;
         require(found, "item", item.0)?;
         text_index::delete(connection, *item)?;
