@@ -104,7 +104,7 @@ def main():
         print(f"  not readable without a token: {error.code}")
         return
     for item in items["items"]:
-        print(f"  {item['score']:6.2f}     {item['author'].title():5} {item['text']:26} {item['topic']}")
+        print(f"  {item['score']:6.2f}     {item['author'].title():5} {item['text']:26} {item.get('topic', '')}")
 
 
 if __name__ == "__main__":

@@ -200,8 +200,8 @@ fn a_post_is_an_item_and_a_reaction_is_learned() {
         let item = stream.server.rest().get(&format!("/v1/items/{id}")).success("the item").json();
         assert_eq!((&item["author"], &item["topics"]), (&json!("bob"), &json!(["boats"])));
         stream.follow("timeline:ada", "user:bob", None);
-        let follows = stream.server.rest().get("/v1/users/ada/follows").json();
-        assert!(follows.to_string().contains("bob"), "{follows}");
+        let graph = stream.server.rest().get("/v1/graph").json();
+        assert_eq!(graph["edges"].as_array().map(Vec::len), Some(1), "{graph}");
         let reaction = stream.post("reaction/", json!({"kind": "like", "activity_id": id, "user_id": "ada"}));
         let learned = stream.server.rest().get("/v1/users/ada/interactions").json().to_string();
         assert!(learned.contains("\"like\"") && learned.contains(reaction["id"].as_str().unwrap()), "{learned}");
@@ -545,6 +545,12 @@ fn the_suite_of_stream_python_passes() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         println!("{what}: {said}");
         assert!(output.status.success() && said.contains("100 passed"), "{what}: {said}");
+        let Ok(package) = std::env::var("EDDYLINE_TEST_GETSTREAM") else { return };
+        let mut smoke = Command::new("node");
+        smoke.arg("tests/clients/stream/smoke.mjs").envs([("GETSTREAM", package.as_str()), ("FAYE", "1")]);
+        let output = smoke.output().expect("node runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{what}, getstream: {said}");
     };
     let more = [("EDDYLINE_LISTEN", "127.0.0.1:8000")];
     let directory = TempDir::new().unwrap();

@@ -14,7 +14,7 @@ use crate::domain::time::Millis;
 use super::super::apps::StreamApp;
 use super::super::event_ids;
 use super::caller::StreamRequest;
-use super::feeds::must_be_short;
+use super::common::must_be_short;
 use super::posts;
 use super::reply::{StreamError, StreamResult};
 

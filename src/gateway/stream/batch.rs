@@ -10,7 +10,8 @@ use crate::store::activities::{ActivityChange, ActivityRow, ItemState};
 
 use super::activity::{Fields, doc_of, fields_of, id_of, is_self, put_targets, targets, targets_of, text_of, time_of};
 use super::caller::StreamRequest;
-use super::feeds::{PAGE_MAX, must_be_short, store, user_may_write};
+use super::common::{PAGE_MAX, must_be_short, user_may_write};
+use super::feeds::store;
 use super::reply::{Fault, StreamError, StreamResult};
 use super::{enrich, posts};
 

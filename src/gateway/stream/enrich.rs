@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Map, Value, json};
 
 use crate::domain::ids::ItemId;
-use crate::store::activities::ObjectRow;
 
 use super::super::apps::StreamApp;
 use super::activity::{Fields, fields_of};
 use super::caller::StreamRequest;
-use super::follows::zoned;
-use super::reactions;
+use super::reaction_views;
 use super::reply::StreamError;
+use super::views::{entry_view, missing, users};
 
 /// Newest reactions per kind by default, and at most.
 const RECENT: usize = 5;
@@ -57,57 +56,6 @@ impl Switches {
     fn wants(&self, kind: &str) -> bool {
         self.kinds.is_empty() || self.kinds.contains(kind)
     }
-}
-
-/// A user as clients see it.
-pub(crate) fn user_view(row: &ObjectRow) -> Value {
-    json!({ "id": row.id, "data": data_of(row), "created_at": zoned(row.created), "updated_at": zoned(row.updated) })
-}
-
-/// An entry of a collection as clients see it.
-pub(crate) fn entry_view(row: &ObjectRow) -> Value {
-    json!({
-        "id": row.id,
-        "collection": row.collection,
-        "foreign_id": format!("{}:{}", row.collection, row.id),
-        "data": data_of(row),
-        "created_at": zoned(row.created),
-        "updated_at": zoned(row.updated),
-    })
-}
-
-fn data_of(row: &ObjectRow) -> Value {
-    serde_json::from_str(&row.doc).unwrap_or_default()
-}
-
-/// The object for a reference to nothing.
-pub(crate) fn missing(reference: &str) -> Value {
-    let (kind, rest) = reference.split_once(':').unwrap_or_default();
-    let mut object = json!({ "id": rest, "error": "ReferenceNotFound", "reference": reference });
-    object["reference_type"] = match kind {
-        "SU" => "user",
-        "SO" => "object",
-        "SA" => "activity",
-        _ => "reaction",
-    }
-    .into();
-    if kind == "SO" {
-        let (collection, id) = rest.split_once(':').unwrap_or_default();
-        object["collection"] = collection.into();
-        object["id"] = id.into();
-    }
-    object
-}
-
-/// Users by id, as clients see them; a missing one as [`missing`].
-pub(crate) async fn users(app: &StreamApp, ids: BTreeSet<String>) -> Result<HashMap<String, Value>, StreamError> {
-    let keys: Vec<(String, String)> = ids.into_iter().map(|id| (String::new(), id)).collect();
-    let rows = app.reads().objects(&keys).await?;
-    let view = |((_, id), row): ((String, String), Option<ObjectRow>)| {
-        let view = row.map_or_else(|| missing(&format!("SU:{id}")), |row| user_view(&row));
-        (id, view)
-    };
-    Ok(keys.into_iter().zip(rows).map(view).collect())
 }
 
 fn is_reference(text: &str) -> bool {
@@ -170,7 +118,7 @@ pub(crate) async fn references(app: &StreamApp, page: &mut [Fields]) -> Result<(
         known.insert(name, view);
     }
     let rows = app.reads().reactions(&reaction_ids).await?;
-    let views = reactions::render(app, rows.into_iter().flatten().collect(), None).await?;
+    let views = reaction_views::render(app, rows.into_iter().flatten().collect(), None).await?;
     let mut views: HashMap<String, Value> =
         views.into_iter().filter_map(|view| Some((view.get("id")?.as_str()?.to_owned(), view))).collect();
     for id in reaction_ids {
@@ -285,7 +233,7 @@ async fn grouped(
     let mut groups: Vec<Map<String, Value>> = vec![Map::new(); ids.len()];
     let owners: Vec<(usize, String)> =
         rows.iter().map(|row| (places.get(row.subject()).copied().unwrap_or(usize::MAX), row.kind.clone())).collect();
-    for (view, (place, kind)) in reactions::render(app, rows, owner).await?.into_iter().zip(owners) {
+    for (view, (place, kind)) in reaction_views::render(app, rows, owner).await?.into_iter().zip(owners) {
         let Some(group) = groups.get_mut(place) else { continue };
         let list = group.entry(kind).or_insert_with(|| Value::Array(Vec::new()));
         if let Some(list) = list.as_array_mut() {

@@ -18,7 +18,7 @@ use super::super::body::{self, IncomingBody};
 use super::super::rates;
 use super::super::state::GatewayState;
 use super::caller::Caller;
-use super::feeds::user_may_read;
+use super::common::user_may_read;
 use super::reply::{StreamError, StreamResult};
 
 /// The time after which a client asks again by itself.
@@ -47,7 +47,9 @@ pub async fn post(request: HttpRequest, payload: web::Payload) -> StreamResult {
         return Err(StreamError::field("body", format!("must have at most {MESSAGES_MAX} messages")));
     }
     let mut answers = Vec::new();
-    for message in &messages {
+    let is_connect = |message: &&Value| message["channel"] == "/meta/connect";
+    let (held, others): (Vec<&Value>, Vec<&Value>) = messages.iter().partition(is_connect);
+    for message in others.into_iter().chain(held) {
         answers.extend(answer(&state.apps, message).await);
     }
     Ok(HttpResponse::Ok().json(answers))
@@ -86,7 +88,9 @@ async fn answer(apps: &StreamApps, message: &Value) -> Vec<Value> {
     match channel {
         "/meta/connect" => {
             reply["advice"] = json!({ "reconnect": "retry", "interval": 0, "timeout": TIMEOUT_MS });
-            let mut answers = home.hub.take(client, HELD).await;
+            // A client that sends other messages with this one wants no wait.
+            let wanted = message["advice"]["timeout"].as_u64().map_or(HELD, Duration::from_millis);
+            let mut answers = home.hub.take(client, wanted.min(HELD)).await;
             answers.insert(0, reply);
             answers
         }

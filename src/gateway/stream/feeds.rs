@@ -9,33 +9,21 @@ use actix_web::web;
 use serde_json::{Value, json};
 
 use crate::domain::activities::{FeedName, Micros};
-use crate::store::activities::{ActivityChange, FeedQuery, ItemState};
+use crate::store::activities::{ActivityChange, ItemState};
 
 use super::super::apps::StreamApp;
 use super::super::stream_settings::Group;
 use super::activity::{Draft, Fields, Target, fields_of, is_self, put_targets, targets_of, text_of};
 use super::caller::{Caller, StreamRequest};
-use super::reply::{Fault, StreamError, StreamResult};
+use super::common::{PAGE, PAGE_MAX, next, user_may_read, user_may_write};
+use super::merged::{self, entries};
+use super::reply::{StreamError, StreamResult};
 use super::{enrich, groups, posts, realtime};
 
-/// Activities of a page by default.
-pub(crate) const PAGE: usize = 25;
-/// Activities of a page at most.
-pub(crate) const PAGE_MAX: usize = 100;
 /// Activities that a page may skip.
 const OFFSET_MAX: usize = 1_000;
 /// Activities of one batch at most.
-pub(crate) const BATCH_MAX: usize = 1_000;
-
-/// Whether the default policy lets a user read a feed.
-pub(crate) fn user_may_read(user: &str, feed: &FeedName) -> bool {
-    feed.id() == user || feed.group() == "user"
-}
-
-/// Whether the default policy lets a user write to a feed.
-pub(crate) fn user_may_write(user: &str, feed: &FeedName) -> bool {
-    feed.id() == user || feed.group() == "notification"
-}
+const BATCH_MAX: usize = 1_000;
 
 /// `POST feed/{slug}/{id}`: adds one activity, or those of the list `activities`.
 ///
@@ -237,27 +225,6 @@ pub(crate) async fn bounds(request: &StreamRequest) -> Result<((i64, i64), (i64,
     Ok((from, to))
 }
 
-/// Activities of a feed, newest first, with the followed feeds through which they came.
-pub(crate) async fn entries(
-    app: &StreamApp,
-    feed: &FeedName,
-    from: (i64, i64),
-    to: (i64, i64),
-    limit: usize,
-) -> Result<Vec<(Fields, (i64, i64))>, StreamError> {
-    let native = posts::native_follows(app, feed).await?;
-    let seen = app.reads().feed(&FeedQuery { feed: feed.clone(), from, to, limit, native }).await?;
-    let ids: Vec<String> = seen.iter().map(|entry| entry.activity.clone()).collect();
-    let rows = app.reads().activities(&ids).await?;
-    let render =
-        |(entry, row): (crate::store::activities::SeenEntry, Option<crate::store::activities::ActivityRow>)| {
-            let mut fields = fields_of(&row?);
-            fields.insert("origin".into(), entry.origin.map_or(Value::Null, Value::String));
-            Some((fields, entry.place))
-        };
-    Ok(seen.into_iter().zip(rows).filter_map(render).collect())
-}
-
 /// `GET feed/{slug}/{id}`, `GET enrich/feed/{slug}/{id}`: a page of a feed.
 ///
 /// # Errors
@@ -274,7 +241,7 @@ pub async fn read(request: StreamRequest) -> StreamResult {
     let switches = enrich::Switches::read(&request)?;
     let app = &request.app;
     let (mut page, more) = match request.param("ranking") {
-        Some(_) => posts::ranked(&request, &feed, limit, offset).await?,
+        Some(_) => merged::ranked(&request, &feed, limit, offset).await?,
         None => {
             let (from, to) = bounds(&request).await?;
             let mut found = entries(app, &feed, from, to, offset + limit + 1).await?;
@@ -290,28 +257,4 @@ pub async fn read(request: StreamRequest) -> StreamResult {
     };
     enrich::activities(&request, &switches, &mut page).await?;
     request.found(json!({ "results": page, "next": next }))
-}
-
-/// The relative address of the next page.
-pub(crate) fn next(request: &StreamRequest, feed: &FeedName, id: &str, limit: usize) -> String {
-    let is_enriched = request.is_enriched();
-    let service = if is_enriched { "/api/v1.0/enrich/feed" } else { "/api/v1.0/feed" };
-    let kept = request.params();
-    let mut kept: Vec<(&str, &str)> = kept
-        .into_iter()
-        .filter(|(name, _)| !name.starts_with("id_") && !["limit", "offset", "api_key", "authorization"].contains(name))
-        .collect();
-    kept.sort_unstable();
-    let encode =
-        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    let kept: String = kept.iter().map(|(name, value)| format!("&{}={}", encode(name), encode(value))).collect();
-    format!("{service}/{}/{}/?id_lt={id}&limit={limit}{kept}", feed.group(), encode(feed.id()))
-}
-
-/// Refuses a body whose list is too long.
-pub(crate) fn must_be_short(field: &str, length: usize, max: usize) -> Result<(), StreamError> {
-    if length <= max {
-        return Ok(());
-    }
-    Err(StreamError::new(Fault::Input, format!("{field} must have at most {max} parts, has {length}")))
 }

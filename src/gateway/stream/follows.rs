@@ -14,7 +14,7 @@ use crate::store::activities::{ActivityChange, FollowFound, FollowRow, Mirror, S
 use super::super::apps::StreamApp;
 use super::super::stream_settings::Group;
 use super::caller::StreamRequest;
-use super::feeds::{PAGE, PAGE_MAX, must_be_short};
+use super::common::{PAGE, PAGE_MAX, must_be_short, zoned};
 use super::posts;
 use super::reply::{StreamError, StreamResult};
 
@@ -258,11 +258,6 @@ async fn list(request: StreamRequest, side: Side) -> StreamResult {
     };
     let results: Vec<Value> = found.iter().map(view).collect();
     request.found(json!({ "results": results }))
-}
-
-/// A time with the zone, as follows, users, collections and reactions have it.
-pub(crate) fn zoned(at: Micros) -> String {
-    format!("{at}Z")
 }
 
 fn view(found: &FollowFound) -> Value {

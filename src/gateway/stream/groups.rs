@@ -14,7 +14,7 @@ use super::super::stream_settings::Group;
 use super::activity::{Fields, text_of};
 use super::caller::StreamRequest;
 use super::reply::{StreamError, StreamResult};
-use super::{enrich, feeds};
+use super::{common, enrich, merged};
 
 /// Newest activities from which groups are made.
 const ACTIVITIES_MAX: usize = 1_000;
@@ -101,7 +101,7 @@ pub(crate) async fn read(
     let switches = enrich::Switches::read(request)?;
     let app = &request.app;
     let edges = ((i64::MAX, i64::MAX), (i64::MIN, i64::MIN));
-    let found = feeds::entries(app, feed, edges.0, edges.1, ACTIVITIES_MAX).await?;
+    let found = merged::entries(app, feed, edges.0, edges.1, ACTIVITIES_MAX).await?;
     let groups = make(feed, found);
     let mut marks = [Marks::default(), Marks::default()];
     if kind == Group::Notification {
@@ -153,7 +153,7 @@ pub(crate) async fn read(
         })
         .collect();
     let last = chosen.last().filter(|_| more);
-    let next = last.map_or_else(String::new, |last| feeds::next(request, feed, &last.id, limit));
+    let next = last.map_or_else(String::new, |last| common::next(request, feed, &last.id, limit));
     answer.insert("results".into(), results.into());
     answer.insert("next".into(), next.into());
     if kind == Group::Notification {
@@ -174,7 +174,7 @@ async fn mark(request: &StreamRequest, feed: &FeedName, groups: &[Grouped]) -> R
             continue;
         }
         let ids = request.list(name);
-        feeds::must_be_short(name, ids.len(), MARKS_MAX)?;
+        common::must_be_short(name, ids.len(), MARKS_MAX)?;
         let named = ids.iter().filter_map(|id| groups.iter().find(|group| group.id == *id));
         changes.extend(named.map(|group| ActivityChange::Mark(feed.clone(), is_read, group.id.clone(), group.seq)));
     }

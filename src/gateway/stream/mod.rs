@@ -7,12 +7,16 @@
 pub(crate) mod reply;
 pub(crate) mod caller;
 pub(crate) mod activity;
+pub(crate) mod common;
 pub(crate) mod posts;
+pub(crate) mod merged;
 pub(crate) mod realtime;
+pub(crate) mod views;
+pub(crate) mod reaction_views;
 pub(crate) mod enrich;
 pub(crate) mod groups;
-pub mod reactions;
 pub mod feeds;
+pub mod reactions;
 pub mod follows;
 pub mod batch;
 pub mod users;

@@ -17,7 +17,7 @@ use crate::store::activities::Side;
 use super::super::event_ids;
 use super::activity::{Fields, fields_of};
 use super::caller::StreamRequest;
-use super::feeds::{PAGE, PAGE_MAX};
+use super::common::{PAGE, PAGE_MAX};
 use super::reply::{Fault, StreamError, StreamResult};
 use super::{enrich, posts};
 

@@ -11,10 +11,9 @@ use serde_json::Value;
 
 use crate::actors::Server;
 use crate::actors::errors::RequestError;
-use crate::actors::server::{Boost, ItemDraft, ItemWrite, RankRequest, RecommendRequest, Steering, Target, UserEvent};
+use crate::actors::server::{ItemDraft, ItemWrite, UserEvent};
 use crate::domain::activities::FeedName;
-use crate::domain::feeds::Ranking;
-use crate::domain::ids::{ItemId, Key, UserId};
+use crate::domain::ids::{Key, UserId};
 use crate::domain::interactions::{Interaction, Kind};
 use crate::domain::items::Item;
 use crate::domain::journal::Undo;
@@ -25,14 +24,8 @@ use super::super::apps::StreamApp;
 use super::super::event_ids;
 use super::super::rest::undo::id_of_undo;
 use super::activity::{Fields, fields_of, text_of};
-use super::caller::StreamRequest;
-use super::feeds;
 use super::reply::StreamError;
 
-/// Activities among which a personalised order chooses.
-const RANKED: usize = 100;
-/// Addition to the log-odds of the activities of a feed, above all other items.
-const FIRST: f32 = 1_000.0;
 /// Owed items or follows that are carried out together after a crash.
 const OWED: i64 = 256;
 
@@ -266,56 +259,6 @@ pub(crate) async fn unreact(app: &StreamApp, id: &str, user: &str) -> Result<(),
         Err(RequestError::Refused(_)) => Ok(()),
         other => Ok(other.map(drop)?),
     }
-}
-
-/// The newest activities of a feed in the order that suits a person best; activities that are no items follow by time.
-///
-/// # Errors
-/// No user is named, or the server is busy.
-pub(crate) async fn ranked(
-    request: &StreamRequest,
-    feed: &FeedName,
-    limit: usize,
-    offset: usize,
-) -> Result<(Vec<Fields>, bool), StreamError> {
-    if let Some(vars) = request.param("rankingVars").or_else(|| request.param("ranking_vars"))
-        && !matches!(serde_json::from_str(vars), Ok(Value::Object(_)))
-    {
-        return Err(StreamError::field("rankingVars", "must be a JSON object"));
-    }
-    let app = &request.app;
-    let edges = ((i64::MAX, i64::MAX), (i64::MIN, i64::MIN));
-    let found = feeds::entries(app, feed, edges.0, edges.1, RANKED).await?;
-    let mut page: Vec<Fields> = found.into_iter().map(|(fields, _)| fields).collect();
-    let user = request.caller.user().or_else(|| request.param("user_id")).unwrap_or_else(|| feed.id());
-    let order = order(app, user, &page).await?;
-    let place = |fields: &Fields| {
-        let id = fields.get("id").and_then(Value::as_str).unwrap_or_default();
-        order.iter().position(|one| one.as_str() == id).unwrap_or(usize::MAX)
-    };
-    page.sort_by_key(place);
-    let more = page.len() > offset + limit;
-    Ok((page.into_iter().skip(offset).take(limit).collect(), more))
-}
-
-/// The keys of the items among activities, best first for a person.
-async fn order(app: &StreamApp, user: &str, page: &[Fields]) -> Result<Vec<Key>, StreamError> {
-    let world = app.server.world();
-    let id = |fields: &Fields| world.find_item(fields.get("id")?.as_str()?);
-    let items: Vec<ItemId> = page.iter().filter_map(id).collect();
-    if items.is_empty() {
-        return Ok(Vec::new());
-    }
-    let created = items.iter().filter_map(|item| Some(world.item(*item)?.created)).min();
-    let boosts = items.iter().map(|item| Boost { target: Target::Item(*item), log_odds: FIRST }).collect();
-    let ask = RecommendRequest {
-        user: app.server.people().find(user),
-        interactions: Vec::new(),
-        ask: RankRequest { ranking: Ranking::Model, limit: items.len(), explain: false },
-        steering: Steering { created_after: created, boosts, ..Steering::default() },
-    };
-    let ranked = app.server.recommend(None, ask).await?;
-    Ok(ranked.items.into_iter().map(|(item, _)| item.item).collect())
 }
 
 /// Carries out what a crash left owed: items of posts, and native follows.

@@ -11,9 +11,9 @@ use crate::store::activities::{ActivityChange, ObjectRow, Side};
 
 use super::super::apps::StreamApp;
 use super::caller::StreamRequest;
-use super::enrich::{entry_view, user_view};
-use super::feeds::must_be_short;
+use super::common::must_be_short;
 use super::reply::{Fault, StreamError, StreamResult};
+use super::views::{entry_view, user_view};
 
 /// Bytes of the data of an object at most.
 const DATA_BYTES_MAX: usize = 64 * 1024;
@@ -68,8 +68,9 @@ async fn find(app: &StreamApp, collection: &str, id: &str) -> Result<Option<Obje
 /// The user exists, or the token has no right.
 pub async fn add(request: StreamRequest, payload: web::Payload) -> StreamResult {
     let body = request.object(payload).await?;
-    let id = id(body.get("id"))?.ok_or_else(|| StreamError::field("id", "this field is required"))?;
-    request.require("users", "write", None, |user| user == id)?;
+    let id = id(body.get("id"))?;
+    request.require("users", "write", None, |user| id.as_deref() == Some(user))?;
+    let id = id.ok_or_else(|| StreamError::field("id", "this field is required"))?;
     let doc = doc(&data(&body)?)?;
     let app = &request.app;
     let _guards = app.lock([id.as_str()]).await;
