@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use actix_web::web;
 use serde_json::{Map, Value, json};
 
-use crate::domain::activities::{FeedName, Micros};
+use crate::domain::activities::FeedName;
 use crate::store::activities::{ActivityChange, FollowFound, FollowRow, Mirror, Side};
 
 use super::super::apps::StreamApp;
