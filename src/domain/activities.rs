@@ -179,7 +179,6 @@ impl fmt::Display for FeedName {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

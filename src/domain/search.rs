@@ -137,8 +137,8 @@ pub struct Matched {
 }
 
 impl Matched {
-    /// Relevance of each text: bm25 with the usual constants, relative to the mean length of these texts, and without the
-    /// rarity of words, since each match has all of them.
+    /// Relevance of each text: bm25 with the usual constants, relative to the mean length of these texts. The rarity of words
+    /// does not count, since each match has all of them.
     ///
     /// Source: Robertson and Zaragoza, *The probabilistic relevance framework: BM25 and beyond*, 2009, equation 3.15.
     #[must_use]

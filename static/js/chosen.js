@@ -1,6 +1,6 @@
 // The lists of items that the user likes, and of those that they hid or rejected.
 //
-// Invariant: the lists are the server's, so they are the same in every tab. Each entry can be undone.
+// Invariant: the lists are the server's, so they are equal in all tabs. Each entry can be undone.
 
 import { element } from "./element.js";
 import { icon } from "./icons.js";

@@ -2,7 +2,6 @@
 //! of the recorded one.
 //!
 //! `EDDYLINE_RECORD=1 cargo test --test server examples::` writes `src/gateway/openapi/examples.json` again.
-#![allow(clippy::unwrap_used)]
 
 use crate::checkpoint::checkpoint;
 use crate::support;

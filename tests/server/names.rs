@@ -1,5 +1,4 @@
 //! One name for one thing, warnings about times, and answers to a repeated undo.
-#![allow(clippy::unwrap_used)]
 
 use crate::support;
 

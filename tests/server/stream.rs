@@ -2,7 +2,6 @@
 //!
 //! Invariant: each scenario runs on the embedded store and on Postgres. The published suite of `stream-python` runs where
 //! `tests/run` has prepared it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{postgres, support};
 

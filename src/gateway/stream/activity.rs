@@ -182,7 +182,6 @@ pub(crate) fn is_self(actor: &str, user: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 

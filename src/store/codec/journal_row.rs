@@ -203,10 +203,7 @@ impl<'a> JournalRow<'a> {
             }
             self.lesson = Some(Cow::Owned(bytes));
         }
-        match learned.liked_at {
-            Some(at) => self.set_payload(&LikedPayload { liked_at: at.0 }),
-            None => Ok(()),
-        }
+        learned.liked_at.map_or(Ok(()), |at| self.set_payload(&LikedPayload { liked_at: at.0 }))
     }
 
     fn other(&mut self, kind: &'static str, payload: &impl Serialize) -> Result<(), StoreError> {
@@ -297,10 +294,11 @@ impl<'a> JournalRow<'a> {
             features: self.features.as_deref().and_then(floats_from_bytes).ok_or("features")?,
             predicted,
             example: self.lesson.as_deref().map(example_from_bytes).transpose()?.map(Box::new),
-            liked_at: match self.payload {
-                Some(_) => Some(Millis(self.payload::<LikedPayload>()?.liked_at)),
-                None => None,
-            },
+            liked_at: self
+                .payload
+                .is_some()
+                .then(|| Ok(Millis(self.payload::<LikedPayload>()?.liked_at)))
+                .transpose()?,
         })
     }
 }
