@@ -115,7 +115,7 @@ fn restarted(
     snapshot: Option<&[u8]>,
     fits: &[Clustering],
 ) -> CoordinatorState {
-    let mut state = CoordinatorState::new(DIM, before.world().shared_settings());
+    let mut state = CoordinatorState::new(DIM, Arc::new(before.world().settings().clone()));
     match snapshot {
         Some(bytes) => state.restore(bytes, Millis(9_000)).unwrap(),
         None => journalled(&mut state, entries),

@@ -56,8 +56,9 @@ pub struct Summary {
     /// Number of users of the fit before this one that changed their cluster.
     #[serde(default)]
     pub moved: u64,
-    /// Events of the population when the fit began; `None` in fits of earlier versions.
-    #[serde(default)]
+    /// Events of the population when the fit began; `None` in fits of earlier versions, and not in answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub(crate) counted: Option<Counted>,
 }
 

@@ -70,6 +70,10 @@ pub(super) fn body(request: &AuthedRequest, clusters: &Clustering, names: &BTree
 /// The report of a fit. Each cluster has its name.
 pub(super) fn summary(summary: &Summary, names: &BTreeMap<u32, String>) -> Value {
     let mut body = json!(summary);
+    // Only the next start reads it.
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("counted");
+    }
     for cluster in body["clusters"].as_array_mut().into_iter().flatten() {
         let id = cluster["id"].as_u64().and_then(|id| u32::try_from(id).ok());
         cluster["name"] = json!(id.and_then(|id| names.get(&id)));

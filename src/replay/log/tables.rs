@@ -45,7 +45,7 @@ fn likes_of_views(feed: &FeedRows) -> (HashMap<usize, Millis>, Vec<bool>) {
     let mut waiting: HashMap<(u32, u32), VecDeque<usize>> = HashMap::new();
     let (mut repeated, mut repeats) = (HashMap::new(), vec![false; feed.at.len()]);
     let mut counted = 0;
-    for row in 0..feed.at.len() {
+    for (row, repeats_a_view) in repeats.iter_mut().enumerate() {
         if row == counted {
             // Views count before the likes of their instant, in any order of the rows.
             counted += feed.at[row..].iter().take_while(|at| **at == feed.at[row]).count();
@@ -56,7 +56,7 @@ fn likes_of_views(feed: &FeedRows) -> (HashMap<usize, Millis>, Vec<bool>) {
         if feed.action[row] == Action::Like {
             let view = waiting.get_mut(&(feed.person[row], feed.post[row])).and_then(VecDeque::pop_front);
             repeated.extend(view.map(|view| (view, feed.at[row])));
-            repeats[row] = view.is_some();
+            *repeats_a_view = view.is_some();
         }
     }
     (repeated, repeats)

@@ -278,6 +278,8 @@ impl<'a> JournalRow<'a> {
             (Some(positive), Some(weight)) => Some(Signal { positive, weight }),
             _ => return Err("weight"),
         };
+        let liked_at =
+            if self.payload.is_some() { Some(Millis(self.payload::<LikedPayload>()?.liked_at)) } else { None };
         let predicted = self.predicted.as_deref().and_then(predicted_from_bytes).ok_or("predicted")?;
         Ok(Learned {
             item: ItemId(narrow("item_id", self.item_id)?),
@@ -294,11 +296,7 @@ impl<'a> JournalRow<'a> {
             features: self.features.as_deref().and_then(floats_from_bytes).ok_or("features")?,
             predicted,
             example: self.lesson.as_deref().map(example_from_bytes).transpose()?.map(Box::new),
-            liked_at: self
-                .payload
-                .is_some()
-                .then(|| Ok(Millis(self.payload::<LikedPayload>()?.liked_at)))
-                .transpose()?,
+            liked_at,
         })
     }
 }
