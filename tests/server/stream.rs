@@ -202,7 +202,7 @@ fn a_post_is_an_item_and_a_reaction_is_learned() {
         let graph = stream.server.rest().get("/v1/graph").json();
         assert_eq!(graph["edges"].as_array().map(Vec::len), Some(1), "{graph}");
         let reaction = stream.post("reaction/", json!({"kind": "like", "activity_id": id, "user_id": "ada"}));
-        let learned = stream.server.rest().get("/v1/users/ada/interactions").json().to_string();
+        let learned = Value::Array(stream.server.rest().history("ada")).to_string();
         assert!(learned.contains("\"like\"") && learned.contains(reaction["id"].as_str().unwrap()), "{learned}");
         let enriched = stream.get("enrich/feed/user/bob/?withReactionCounts=true&withOwnReactions=true&user_id=ada");
         assert_eq!(enriched["results"][0]["reaction_counts"], json!({"like": 1}));
@@ -402,7 +402,9 @@ fn every_route_needs_the_key_the_signature_and_the_right() {
             let headers: Vec<(&str, &str)> = token.map(|token| ("authorization", token)).into_iter().collect();
             let answer = stream.server.rest().ask_with(method, &path, None, body.as_ref(), &headers);
             assert!(answer.status < 500, "{method} {path}: {}", answer.body);
-            (answer.status, answer.json()["code"].as_u64())
+            // A redirect has no code.
+            let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+            (answer.status, body["code"].as_u64())
         };
         let all = json!({"resource": "*", "action": "*", "feed_id": "*"});
         let good = scope("*", "*", "*");
