@@ -5,13 +5,20 @@ import { test } from "node:test";
 import {
   bell, eigen, ellipse, marginal, posteriorCurve, reach, rows, scale, spanOf, ticks, timeTicks,
 } from "../../static/js/admin/geometry.js";
-import { amount, bytes, plain, short } from "../../static/js/admin/words.js";
+import { amount, bytes, faultOfToken, plain, refusalWords, short } from "../../static/js/admin/words.js";
 import { changes } from "../../static/js/accuracy.js";
 import { Trend } from "../../static/js/admin/trend.js";
 import { clusterOf, movements } from "../../static/js/admin/moves.js";
 import { windowsOf } from "../../static/js/admin/windows.js";
 
 const near = (left, right, within = 1e-9) => assert.ok(Math.abs(left - right) <= within, `${left} is not ${right}`);
+
+test("each refusal of a token is said, and a text that no header carries is no token", () => {
+  assert.equal(refusalWords("the token is not valid", true), "It was refused: the token is not valid");
+  assert.equal(refusalWords("a token is needed", false), "", "no token was sent, so none was refused");
+  assert.equal(faultOfToken("eyJhbGciOiJIUzI1NiJ9.e30.x_-"), "");
+  for (const text of ["", "two words", "\u0442oken", "a\nb"]) assert.match(faultOfToken(text), /^This is no token/);
+});
 
 test("eigenvalues and direction of a covariance", () => {
   const along = eigen(9, 0, 4);

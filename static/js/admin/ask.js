@@ -22,6 +22,9 @@ export function useToken(given) {
 
 const bearer = () => recall("service-token") ?? token();
 
+/** Whether requests carry a token. */
+export const hasToken = () => Boolean(bearer());
+
 /** The kind of `NoAnswer` by status; any other status is `trouble`. */
 export const KINDS = Object.freeze({ 400: "absent", 401: "token", 403: "token", 404: "absent", 405: "absent" });
 

@@ -5,7 +5,7 @@
 // experts, clusterings (tabs, clusters, group_names, clustering_form), posteriors, metric_form, atypical, timeline, decays, graph (the boards).
 
 import { setText } from "../element.js";
-import { ask, useToken } from "./ask.js";
+import { ask, hasToken, useToken } from "./ask.js";
 import { Atypical } from "./atypical.js";
 import { Clusterings } from "./clusterings.js";
 import { Decays } from "./decays.js";
@@ -16,6 +16,7 @@ import { Declarations } from "./metric_form.js";
 import { Poller } from "./poll.js";
 import { Posteriors } from "./posteriors.js";
 import { Timeline } from "./timeline.js";
+import { faultOfToken, refusalWords } from "./words.js";
 
 // Settings change with a restart only, and the layout of the graph costs the server up to a second.
 const SELDOM_MS = 60_000;
@@ -112,22 +113,31 @@ function wantToken(words) {
   if (form.hidden) {
     form.hidden = false;
     get("token").focus();
-  } else {
-    setText(get("token-words"), `It was refused: ${words}`);
   }
+  setText(get("token-fault"), refusalWords(words, hasToken()));
 }
 
 get("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  useToken(get("token").value.trim());
+  const given = get("token").value.trim();
+  const fault = faultOfToken(given);
+  setText(get("token-fault"), fault);
+  if (fault) return;
+  useToken(given);
   setText(get("line-words"), "asking");
+  // A paused page would send no request, and give the token no answer.
+  pause(false);
   poller.start();
 });
 
+function pause(isPaused) {
+  poller.paused = isPaused;
+  get("pause").setAttribute("aria-pressed", String(isPaused));
+  setText(get("pause"), isPaused ? "Go on" : "Pause");
+}
+
 get("pause").addEventListener("click", () => {
-  poller.paused = !poller.paused;
-  get("pause").setAttribute("aria-pressed", String(poller.paused));
-  setText(get("pause"), poller.paused ? "Go on" : "Pause");
+  pause(!poller.paused);
   if (poller.paused) {
     get("line").dataset.state = "closed";
     setText(get("line-words"), "paused");

@@ -41,3 +41,9 @@ export function clock(at, now) {
   const day = Math.abs(now - at) < SIX_DAYS_MS ? { weekday: "short" } : { day: "numeric", month: "short", year: "numeric" };
   return sameDay ? time : `${date.toLocaleDateString("en-GB", day)} ${time}`;
 }
+
+/** The fault of a text that no header can carry as a token; empty without one. */
+export const faultOfToken = (text) => (/^[\x21-\x7e]+$/.test(text) ? "" : "This is no token: it has blanks or letters that no token has.");
+
+/** The words of a request that the server refused; empty where no token was sent. */
+export const refusalWords = (words, wasSent) => (wasSent ? `It was refused: ${words}` : "");
