@@ -1,8 +1,9 @@
 // Forms of the admin page: values of requests as texts of controls. Run: node --test tests/page/*.test.mjs
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { SETTINGS, allColumns, columnsOf, moreOf } from "../../static/js/admin/clustering_specs.js";
+import { FORM, SETTINGS, allColumns, columnsOf, moreOf } from "../../static/js/admin/clustering_specs.js";
 import { cellsOf, formOfMetric, metricOf } from "../../static/js/admin/metric_specs.js";
 import { differences, namesOf, objectOf, pairsOf, specOf, valuesOf } from "../../static/js/admin/values.js";
 
@@ -37,6 +38,15 @@ test("an empty number takes the server's default, and a word is refused at its f
   const { object, faults } = objectOf(SETTINGS, values);
   assert.ok(!("components" in object));
   assert.deepEqual(faults, [{ field: "prior.freedom", message: "must be a number" }]);
+});
+
+test("an empty number shows the server's default, and the name stands under a heading of its own", () => {
+  const recorded = JSON.parse(readFileSync(new URL("../../src/gateway/openapi/examples.json", import.meta.url)));
+  const defaults = valuesOf(SETTINGS, recorded.readClustering["200"].settings);
+  const shown = SETTINGS.filter(({ kind, nullable }) => kind === "number" && !nullable);
+  assert.deepEqual(shown.map(({ name, empty }) => [name, Number(empty)]), shown.map(({ name }) => [name, Number(defaults[name])]));
+  const { group } = FORM.find(({ name }) => name === "name");
+  assert.deepEqual(FORM.filter((spec) => spec.group === group).map(({ name }) => name), ["name"]);
 });
 
 test("a fault of the server finds its field, also by a part of the path", () => {

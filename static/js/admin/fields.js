@@ -66,10 +66,14 @@ export class Fields {
 
   /** Shows or hides a field. */
   toggle(name, isShown) {
-    this.#parts.get(name).control.closest(".field").hidden = !isShown;
+    const field = this.#parts.get(name).control.closest(".field");
+    field.hidden = !isShown;
+    // A heading without a field below it is hidden, too.
+    const group = field.closest(".fields");
+    group.hidden = [...group.querySelectorAll(".field")].every((one) => one.hidden);
   }
 
-  /** Shows faults at their fields and focuses the first one; returns those that no field takes. */
+  /** Shows faults at their fields, focuses the first of these fields and scrolls it into view; returns those that no field takes. */
   showFaults(faults) {
     const rest = [];
     const shown = new Map();
@@ -84,8 +88,13 @@ export class Fields {
       if (shown.has(name)) control.setAttribute("aria-invalid", "true");
       else control.removeAttribute("aria-invalid");
     }
-    const [first] = shown.keys();
-    if (first) this.#parts.get(first).control.focus();
+    const first = this.#specs.find(({ name }) => shown.has(name));
+    if (first) {
+      const { control } = this.#parts.get(first.name);
+      control.focus({ preventScroll: true });
+      // The fault below the control must not stand behind the buttons, which stick to the end of the dialog.
+      control.closest(".field").scrollIntoView({ block: "center" });
+    }
     return rest;
   }
 }

@@ -40,8 +40,8 @@ export class FormDialog {
       { method: "dialog", novalidate: true, onsubmit: (event) => this.#submitted(event) },
       element("div", { class: "dialog-head" }, this.#title),
       place,
-      this.#words,
-      element("div", { class: "form-actions" }, this.#removal, element("span", { class: "spacer" }), cancel, this.#submit),
+      // The fault of the form stands beside the buttons, which are always in view.
+      element("div", { class: "form-actions" }, this.#words, this.#removal, element("span", { class: "spacer" }), cancel, this.#submit),
     );
     dialog.setAttribute("aria-labelledby", this.#title.id);
     dialog.replaceChildren(form);

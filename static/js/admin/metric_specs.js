@@ -12,10 +12,10 @@ export const DECLARATION = Object.freeze([
   { name: "range.high", label: "Highest value", kind: "number", group: values },
   { name: "types", label: "Types, as post, feed", kind: "list", group: values, hint: "empty: without types" },
   { name: "attribute", label: "Attribute of people", kind: "text", nullable: true, group: values, hint: "its number is the value; empty: none" },
-  { name: "prior.mean", label: "Mean", kind: "number", group: prior },
-  { name: "prior.precision", label: "Strength of the mean", kind: "number", group: prior, hint: "in observations" },
-  { name: "prior.shape", label: "Shape", kind: "number", group: prior },
-  { name: "prior.rate", label: "Rate", kind: "number", group: prior },
+  { name: "prior.mean", label: "Mean", kind: "number", empty: "0", group: prior },
+  { name: "prior.precision", label: "Strength of the mean", kind: "number", empty: "0.001", group: prior, hint: "in observations" },
+  { name: "prior.shape", label: "Shape", kind: "number", empty: "0.001", group: prior },
+  { name: "prior.rate", label: "Rate", kind: "number", empty: "0.001", group: prior },
 ]);
 
 export const METRIC_FORM = Object.freeze([{ name: "name", label: "Name", kind: "text", group: values, whole: true }, ...DECLARATION]);
