@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  bell, eigen, ellipse, marginal, posteriorCurve, reach, rows, scale, spanOf, ticks, timeTicks,
+  bell, eigen, ellipse, histogram, marginal, posteriorCurve, reach, rows, scale, spanOf, ticks, timeTicks,
 } from "../../static/js/admin/geometry.js";
 import { amount, bytes, faultOfToken, plain, refusalWords, short } from "../../static/js/admin/words.js";
 import { changes } from "../../static/js/accuracy.js";
@@ -46,6 +46,15 @@ test("two columns are cut out of a covariance", () => {
   const covariance = [[1, 2, 3], [2, 5, 6], [3, 6, 9]];
   assert.deepEqual(marginal(covariance, 0, 2), [1, 3, 9]);
   assert.deepEqual(marginal(covariance, 2, 1), [9, 6, 5]);
+});
+
+test("a histogram counts each value once, in the bin of its group", () => {
+  const values = [[1, 0], [1, 4.9], [2, 4.9], [null, 99], [2, -5], [1, NaN]];
+  const { groups, highest } = histogram(values, [0, 10], 4);
+  assert.deepEqual([...groups], [[1, [1, 1, 0, 0]], [2, [1, 1, 0, 0]], [null, [0, 0, 0, 1]]]);
+  assert.equal(highest, 2);
+  assert.deepEqual([...histogram([[1, 7]], [7, 7], 3).groups], [[1, [1, 0, 0]]], "an empty span divides by nothing");
+  assert.equal(histogram([], [0, 1], 3).highest, 0);
 });
 
 test("spans and scales", () => {

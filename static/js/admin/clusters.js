@@ -1,8 +1,8 @@
-// Clusters of users: two columns of the fit as a picture, and a table.
+// Clusters of users: two columns of the fit as a picture, or one as a histogram, and a table.
 
 import { element, picture, setText } from "../element.js";
 import { Drawing, axes, sheet } from "./canvas.js";
-import { ellipse, marginal, path, scale, spanOf } from "./geometry.js";
+import { ellipse, histogram, marginal, path, scale, spanOf } from "./geometry.js";
 import { nameOfCluster } from "./clustering_words.js";
 import { NameEdit } from "./group_names.js";
 import { clusterOf, movements } from "./moves.js";
@@ -12,6 +12,7 @@ const MOVED_PIXELS = 3;
 const NAME_PIXELS = 11;
 const BRIEF = 16;
 const NAME_ROOM = 130;
+const BAR_PIXELS = 14;
 const nameOf = (column) => column.name ?? String(column);
 /** A hue per cluster id; successive ids differ by the golden angle. */
 const hue = (id) => Math.round((190 + 137.508 * id) % 360);
@@ -41,7 +42,8 @@ export class Clusters {
     if (clustering !== this.#clustering) this.#names.isOpen = false;
     this.#clustering = clustering;
     const { across, up, words, table } = this.#parts;
-    for (const select of [across, up]) select.parentElement.hidden = !fit?.fitted_at;
+    across.parentElement.hidden = !fit?.fitted_at;
+    up.parentElement.hidden = !fit?.fitted_at || (fit.columns ?? []).length < 2;
     table.hidden = !fit?.fitted_at;
     if (!fit?.fitted_at) {
       setText(words, "No fit yet.");
@@ -65,7 +67,7 @@ export class Clusters {
     if (!fit?.columns?.length || !fit.clusters) return;
     // A refreshed table would discard the name that a user is typing.
     if (!this.#names.isOpen) this.#table(fit, x, y);
-    this.#drawing.show((width) => drawn(fit, x, y, width));
+    this.#drawing.show((width) => (x === y ? drawnAlone(fit, x, width) : drawn(fit, x, y, width)));
   }
 
   #table(fit, x, y) {
@@ -156,6 +158,46 @@ function drawn(fit, x, y, width) {
     ...rings.map(({ id, name, mean, ring }) => {
       const [left, top] = inside(tip(place([mean[x], mean[y]]), ring.map(place)));
       return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top + 4).toFixed(1), "text-anchor": name ? anchorOf(left, across(mean[x]), box) : "middle" }, brief(nameOfCluster({ id, name })));
+    }),
+  );
+}
+
+/** One column: a histogram of people, with the clusters one upon the other, and a line at the mean of each. */
+function drawnAlone(fit, x, width) {
+  const height = Math.max(220, Math.min(340, Math.round(width * 0.45)));
+  const box = { left: 54, right: width - 12, top: 26, bottom: height - 40 };
+  const points = fit.points ?? [];
+  const within = points.filter((point) => clusterOf(point) !== null);
+  const means = fit.clusters.map(({ mean }) => mean[x]);
+  const spanAcross = spanOf([...(within.length ? within : points).map(({ values }) => values[x]), ...means]);
+  const bins = Math.max(10, Math.min(60, Math.floor((box.right - box.left) / BAR_PIXELS)));
+  const { groups, highest } = histogram(points.map((point) => [clusterOf(point), point.values[x]]), spanAcross, bins);
+  const spanUp = [0, Math.max(1, highest) * 1.08];
+  const [across, up] = [scale(spanAcross, [box.left, box.right]), scale(spanUp, [box.bottom, box.top])];
+  const wide = (box.right - box.left) / bins;
+  const below = new Array(bins).fill(0);
+  // Outliers come last, on top of the clusters.
+  const bars = [...groups].sort(([left], [right]) => (left === null) - (right === null) || left - right).map(([id, counts]) => {
+    const d = counts.map((count, bin) => {
+      if (count === 0) return "";
+      const bottom = up(below[bin]);
+      below[bin] += count;
+      const [left, top] = [box.left + bin * wide, up(below[bin])];
+      return `M${left.toFixed(1)} ${bottom.toFixed(1)}V${top.toFixed(1)}h${(wide - 1).toFixed(1)}V${bottom.toFixed(1)}Z`;
+    });
+    return picture("path", id === null ? { class: "stack none", d: d.join("") } : { class: "stack", "--hue": hue(id), d: d.join("") });
+  });
+  const column = nameOf(fit.columns[x]);
+  return sheet(
+    width,
+    height,
+    `${fit.clusters.length} clusters over ${column}: people by value; the table says the same in figures`,
+    axes(box, across, up, spanAcross, spanUp, [column, "people"]),
+    ...bars,
+    ...fit.clusters.map(({ id, mean }) => picture("path", { class: "mean", "--hue": hue(id), d: `M${across(mean[x]).toFixed(1)} ${box.top}V${box.bottom}` })),
+    ...fit.clusters.map(({ id, name, mean }) => {
+      const left = across(mean[x]);
+      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: box.top - 4, "text-anchor": name ? anchorOf(left, left, box) : "middle" }, brief(nameOfCluster({ id, name })));
     }),
   );
 }

@@ -44,6 +44,24 @@ export function spanOf(numbers, room = 0.05) {
   return [low - pad, high + pad];
 }
 
+/**
+ * Counts of values in bins of equal width over a span, per group: `{groups: Map(group -> counts), highest}`, where `highest` is the
+ * largest count of a bin over all groups. A value beyond the span counts in the bin at its end.
+ */
+export function histogram(values, [low, high], bins) {
+  const groups = new Map();
+  const totals = new Array(bins).fill(0);
+  for (const [group, value] of values) {
+    if (!Number.isFinite(value)) continue;
+    const bin = Math.min(Math.max(Math.floor(((value - low) / (high - low || 1)) * bins), 0), bins - 1);
+    const counts = groups.get(group) ?? new Array(bins).fill(0);
+    groups.set(group, counts);
+    counts[bin] += 1;
+    totals[bin] += 1;
+  }
+  return { groups, highest: Math.max(0, ...totals) };
+}
+
 /** A linear scale from a span of values to a span of pixels. */
 export function scale([low, high], [from, to]) {
   const factor = high > low ? (to - from) / (high - low) : 0;
