@@ -192,7 +192,7 @@ impl<'de> Deserialize<'de> for Act {
         impl Visitor<'_> for Reader {
             type Value = Act;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a kind of interaction")
+                write!(f, "one of {}", Act::NAMES.join(", "))
             }
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Act, E> {
                 let inverse = || Inverse::ALL.into_iter().find(|inverse| inverse.name() == name).map(Act::Undo);

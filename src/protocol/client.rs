@@ -347,15 +347,21 @@ impl ClientMessage {
 /// [`BadMessage`] with code `bad_json` when it is not JSON at all, else `bad_field`.
 pub fn parse_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadMessage> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value =
-        serde_path_to_error::deserialize(&mut reader).map_err(|error| bad(error.inner(), blamed(error.path())))?;
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let of_value = if error.inner().is_data() { None } else { JsonError::of_value::<T>(bytes) };
+        match of_value {
+            Some((path, why)) => {
+                BadMessage { code: Code::BadField, field: blamed(&path), message: why.to_string(), id: None }
+            }
+            None => bad(error.inner(), blamed(&error.path().to_string())),
+        }
+    })?;
     reader.end().map_err(|error| bad(&error, None))?;
     Ok(value)
 }
 
 // Where serde does not know the field, the path ends in `?`.
-fn blamed(path: &serde_path_to_error::Path) -> Option<String> {
-    let path = path.to_string();
+fn blamed(path: &str) -> Option<String> {
     let path = path.trim_end_matches('?').trim_end_matches('.');
     (!path.is_empty()).then(|| path.to_owned())
 }
@@ -406,10 +412,24 @@ mod tests {
                 Some("resume.version"),
             ),
             ("a number for a word", r#"{"type":"configure","ranking":1}"#, Code::BadField, Some("ranking")),
+            ("null for a word", r#"{"type":"configure","ranking":[]}"#, Code::BadField, Some("ranking")),
+            ("null for a kind", r#"{"type":"interact","id":"a","item":"b","kind":null}"#, Code::BadField, Some("kind")),
             ("a number beyond f64", r#"{"type":"ping","t":1e999}"#, Code::BadField, Some("t")),
         ] {
             let found = ClientMessage::parse(text).map_err(|bad| (bad.code, bad.field));
             assert_eq!(found, Err((code, field.map(str::to_owned))), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_name_is_answered_by_the_names() {
+        for (text, expected) in [
+            (r#"{"type":"configure","ranking":{}}"#, "must be one of "),
+            (r#"{"type":"interact","id":"a","item":"b","kind":null}"#, "must be one of like, share, "),
+            (r#"{"type":"interact","id":"a","item":"b","kind":"love"}"#, "must be one of like, share, "),
+        ] {
+            let message = ClientMessage::parse(text).unwrap_err().message;
+            assert!(message.starts_with(expected) && message.contains(", is "), "{text}: {message}");
         }
     }
 }
