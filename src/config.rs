@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::Value;
 use figment::{Figment, Metadata};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -18,7 +19,7 @@ use crate::actors::schedule::Schedule;
 use crate::actors::slates::SlateSettings;
 use crate::domain::clusterings::{CLUSTERINGS_MAX, DEFAULT, check_name};
 use crate::domain::interactions::Kind;
-use crate::domain::json::{JsonError, expectation};
+use crate::domain::json::{self, JsonError, expectation};
 use crate::domain::metrics::{self, Declaration};
 use crate::embed::Choice;
 use crate::engine::metrics::measured::Declarations;
@@ -248,11 +249,23 @@ impl Origin {
     }
 }
 
+/// Metadata of the value at a key, or of the innermost table around it that has any. A name with a full stop, which a quoted
+/// key may have, is found as a whole.
+fn metadata<'a>(figment: &'a Figment, key: &str) -> Option<&'a Metadata> {
+    let place = |key: &str| figment.find_metadata(key);
+    let named = || {
+        let (table, name) = key.split_once('.')?;
+        let value = figment.find_value(table).ok()?.into_dict()?.remove(name)?;
+        let inner = value.as_dict().and_then(|fields| fields.values().next()).map(Value::tag);
+        figment.get_metadata(value.tag()).or_else(|| figment.get_metadata(inner?))
+    };
+    place(key).or_else(named)
+}
+
 /// Checks one clustering; errors name its keys below `table`.
 fn check_clustering(table: &str, settings: &ClusterSettings, declared: &Declarations) -> Result<(), ConfigError> {
     settings.check(declared).map_err(|(key, rule)| error(format!("{table}.{key}"), rule))?;
-    let schedule = Schedule::read(&settings.schedule);
-    schedule.map(drop).map_err(|fault| error(format!("{table}.schedule"), fault.to_string()))
+    Schedule::check(&settings.schedule).map_err(|fault| error(format!("{table}.schedule"), fault.to_string()))
 }
 
 fn error(key: impl Into<String>, rule: impl Into<String>) -> ConfigError {
@@ -340,7 +353,7 @@ impl Config {
         let figment = figment.merge(ours).merge(Serialized::defaults(flags));
         let config: Config = figment.extract().map_err(|failure| reworded(&failure, file))?;
         config.check().map_err(|error| {
-            let origin = figment.find_metadata(&error.key).and_then(|metadata| Origin::of(metadata, &error.key));
+            let origin = metadata(&figment, &error.key).and_then(|metadata| Origin::of(metadata, &error.key));
             ConfigError { origin, ..error }
         })?;
         Ok(config)
@@ -558,6 +571,9 @@ fn reworded(failure: &figment::Error, file: Option<&Path>) -> ConfigError {
             if path.last() != Some(key) {
                 path.push(key.clone());
             }
+            let is_named = path.first().is_some_and(|table| table == "clusterings");
+            let known: Vec<&str> =
+                known.iter().filter(|key| !is_named || !ClusterSettings::SHARED.contains(key)).copied().collect();
             let known = if known.is_empty() { String::new() } else { format!(": choose from {}", known.join(", ")) };
             format!("no setting has this name{known}")
         }
@@ -572,7 +588,7 @@ fn reworded(failure: &figment::Error, file: Option<&Path>) -> ConfigError {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
             format!("must be {}", expectation(expected))
         }
-        Kind::InvalidLength(length, expected) => format!("must be {expected}, has {length} elements"),
+        Kind::InvalidLength(length, expected) => json::of_length(&length.to_string(), expected),
         Kind::UnknownVariant(_, known) => format!("must be one of {}", known.join(", ")),
         Kind::ISizeOutOfRange(_) | Kind::USizeOutOfRange(_) => "is out of range".into(),
         Kind::Unsupported(_) | Kind::UnsupportedKey(..) => "has a type that no setting has".into(),
@@ -580,7 +596,7 @@ fn reworded(failure: &figment::Error, file: Option<&Path>) -> ConfigError {
             (Some((place, why)), Some(file)) => {
                 return ConfigError::new(format!("{}, {place}", file.display()), format!("not TOML: {why}"));
             }
-            _ => text.clone(),
+            _ => json::reworded(text),
         },
     };
     let key = path.join(".");

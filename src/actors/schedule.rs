@@ -10,6 +10,37 @@ use jiff::tz::TimeZone;
 
 use crate::domain::time::Millis;
 
+/// Names and ranges of the five fields.
+const FIELDS: [(&str, &str); 5] = [
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day", "1 to 31"),
+    ("month", "1 to 12 or JAN to DEC"),
+    ("weekday", "0 to 7 or SUN to SAT"),
+];
+/// Nicknames of expressions, and the five fields that they stand for.
+const NICKNAMES: [(&str, &str); 7] = [
+    ("@hourly", "0 * * * *"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+];
+
+/// The first field that is wrong by itself, with its range.
+fn wrong_field(text: &str) -> String {
+    for (index, (field, (name, range))) in text.split_whitespace().zip(FIELDS).enumerate() {
+        let mut alone = ["*"; 5];
+        alone[index] = field;
+        if Cron::from_str(&alone.join(" ")).is_err() {
+            return format!("the {name} {field:?} must be {range}, a list, a range or a step of these, or *");
+        }
+    }
+    format!("{:?} is none", text.trim())
+}
+
 /// A valid cron expression.
 #[derive(Clone, Debug)]
 pub struct Schedule(Cron);
@@ -32,10 +63,26 @@ impl Schedule {
         if fields != 5 && !text.trim().starts_with('@') {
             return Err(ScheduleError(format!("has {fields}")));
         }
-        let cron = Cron::from_str(text.trim()).map_err(|error| ScheduleError(error.to_string()))?;
+        let cron = Cron::from_str(text.trim()).map_err(|_| ScheduleError(wrong_field(text)))?;
         let schedule = Schedule(cron);
         schedule.after(Millis::default()).ok_or_else(|| ScheduleError("it never comes".into()))?;
         Ok(Some(schedule))
+    }
+
+    /// Checks a new schedule. A nickname as `@daily` is refused with the five fields that it stands for; [`Schedule::read`]
+    /// still reads one that an earlier version stored.
+    ///
+    /// # Errors
+    /// The text is no expression of five fields, or it never comes.
+    pub fn check(text: &str) -> Result<(), ScheduleError> {
+        let found = text.trim().to_ascii_lowercase();
+        if let Some((_, fields)) = NICKNAMES.iter().find(|(name, _)| *name == found) {
+            return Err(ScheduleError(format!("write {found} as {fields}")));
+        }
+        if found.starts_with('@') {
+            return Err(ScheduleError(format!("{found:?} is no schedule")));
+        }
+        Schedule::read(text).map(drop)
     }
 
     /// The first instant after `now`.
@@ -69,6 +116,30 @@ mod tests {
         assert!(Schedule::read(" ").unwrap().is_none());
         for text in ["every day", "* * * *", "61 * * * *", "* * * * * *", "0 0 31 2 *", "@never", "\0"] {
             assert!(Schedule::read(text).is_err(), "{text:?}");
+            assert!(Schedule::check(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_its_range_or_the_fields_of_a_nickname() {
+        for (text, expected) in [
+            ("61 * * * *", "the minute \"61\" must be 0 to 59,"),
+            ("0 24 * * *", "the hour \"24\" must be 0 to 23,"),
+            ("0 0 x * *", "the day \"x\" must be 1 to 31,"),
+            ("0 0 1 13 *", "the month \"13\" must be 1 to 12"),
+            ("0 0 1 1 */0", "the weekday \"*/0\" must be 0 to 7"),
+            ("0 0 31 2 *", "it never comes"),
+            ("* * * *", "has 4"),
+            ("@daily", "write @daily as 0 0 * * *"),
+            ("@Weekly", "write @weekly as 0 0 * * 0"),
+            ("@never", "\"@never\" is no schedule"),
+        ] {
+            let message = Schedule::check(text).unwrap_err().to_string();
+            assert!(message.contains(&format!("as in 0 3 * * *: {expected}")), "{text}: {message}");
+            assert!(!message.contains("Component"), "{message}");
+        }
+        for (_, fields) in NICKNAMES {
+            assert!(Schedule::check(fields).is_ok(), "{fields}");
         }
     }
 }

@@ -112,10 +112,46 @@ fn an_error_names_the_origin_of_the_value() {
         ("dim = 0", None, format!("dim ({path}): must be 1 to 8192, is 0")),
         ("[postgres]\nspeed = 1", None, format!("postgres.speed ({path}): no setting has this name")),
         ("", Some("nowhere"), "listen (command line): must be an address".to_owned()),
+        ("[metrics.\"a.b\"]\nkind = \"value\"", None, format!("metrics.a.b ({path}): must be 1 to 64 bytes")),
+        ("[metrics.mood]\nrange = [1, 0]", None, format!("metrics.mood.range ({path}): must be two numbers")),
         ("dim = 3\nx = \"", None, format!("{path}, line 2, column ")),
     ] {
         let error = load(text, listen);
         assert!(error.starts_with(&expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn no_error_holds_words_of_the_parser() {
+    for (text, expected) in [
+        ("cluster = 3", "cluster: must be an object"),
+        ("[cluster]\ncolumns = \"visits\"", "cluster.columns: must be a list"),
+        ("[cluster]\nnoise = 1", "cluster.noise: must be true or false"),
+        ("[cluster]\nkind = \"round\"", "cluster.kind: must be one of gaussian, student-t"),
+        ("[metrics.mood]\nrange = [1]", "metrics.mood.range: must be a list of 2 values, has 1"),
+        ("[metrics.mood]\nrange = 1", "metrics.mood.range: must be a list of 2 values"),
+        ("[cluster]\nschedule = \"61 * * * *\"", "cluster.schedule: must be a cron expression"),
+        ("[cluster]\nschedule = \"@daily\"", "cluster.schedule: must be a cron expression of five fields"),
+        ("[cluster]\nschedule_above = 3", "cluster.schedule_above: needs a schedule"),
+    ] {
+        let error = from_text(text).map(drop).unwrap_err().to_string();
+        let (key, rule) = error.split_once(": ").unwrap();
+        let said = format!("{}: {rule}", key.split(' ').next().unwrap());
+        assert!(said.starts_with(expected), "{text}: {error}");
+        for word in ["struct", "sequence", "ident", "variant", "tuple", "Component"] {
+            assert!(!rule.contains(word), "{text}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_named_clustering_is_offered_its_own_settings_alone() {
+    for (text, is_offered) in [("[cluster]\nfoo = 1", true), ("[clusterings.a]\nfoo = 1", false)] {
+        let error = from_text(text).map(drop).unwrap_err().to_string();
+        assert!(error.contains("choose from columns"), "{error}");
+        for key in ClusterSettings::SHARED {
+            assert_eq!(error.contains(key), is_offered, "{error}");
+        }
     }
 }
 

@@ -526,10 +526,14 @@ fn what_cannot_be_used_is_refused_by_its_field() {
         ("a", json!({"restarts": 0}), 422, "restarts"),
         ("a", json!({"scaling": "wide"}), 400, "scaling"),
         ("a", json!({"kind": "round"}), 400, "kind"),
+        ("a", json!({"kind": null}), 400, "kind"),
+        ("a", json!({"noise": []}), 400, "noise"),
         ("a", json!({"colour": 1}), 400, "colour"),
         ("a", json!({"threads": 2}), 400, "threads"),
         ("a", json!({"people_max": 200}), 400, "people_max"),
         ("a", json!({"schedule": "now and then"}), 422, "schedule"),
+        ("a", json!({"schedule": "@daily"}), 422, "schedule"),
+        ("a", json!({"schedule_above": 3}), 422, "schedule_above"),
         ("a", json!({"points": {"measured": 1_000_001}}), 422, "points.measured"),
         ("a", json!({"points": {"new_person": 1_000_001}}), 422, "points.new_person"),
         ("a", json!({"points": {"metrics": {"time_spent": 1_000_001}}}), 422, "points.metrics.time_spent"),
@@ -538,6 +542,7 @@ fn what_cannot_be_used_is_refused_by_its_field() {
         ("a", json!({"prior": {"noise_share": 0.5}}), 422, "prior.noise_share"),
         ("a", json!({"interval_s": 0}), 422, "interval_s"),
         ("a.b", json!({}), 422, "name"),
+        ("%20", json!({}), 422, "name"),
         ("user", json!({}), 422, "name"),
         ("a?x=1", json!({}), 400, "x"),
     ] {
@@ -548,6 +553,14 @@ fn what_cannot_be_used_is_refused_by_its_field() {
             "{path} {body}: {}",
             answer.body
         );
+    }
+    for (body, message) in [
+        (json!({"kind": null}), "must be one of gaussian, student-t, is null"),
+        (json!({"points": 3}), "must be an object, is integer `3`"),
+        (json!({"foo": 1}), "`noise`, `prior`"),
+    ] {
+        let answer = rest.put("/v1/clusterings/a", &body);
+        assert!(answer.body.contains(message) && !answer.body.contains("threads"), "{body}: {}", answer.body);
     }
     for (method, path, body, status, field) in [
         ("GET", "/v1/clusterings/none", None, 404, "name"),

@@ -12,8 +12,6 @@ use crate::domain::metrics::VISITS;
 use crate::engine::metrics::measured::{Declarations, Series};
 use crate::engine::mixture::{self as cluster, PriorSettings, Scaling};
 
-/// Keys of `[cluster]` that hold for all clusterings, so that no clustering sets them.
-const SHARED: [&str; 2] = ["people_max", "threads"];
 /// Largest number of points that one measurement or one new user counts.
 const POINTS_MAX: u64 = 1_000_000;
 const POINTS_RULE: &str = "must be at most 1000000";
@@ -108,6 +106,15 @@ impl Default for ClusterSettings {
 }
 
 impl ClusterSettings {
+    /// Keys of `[cluster]` that hold for all clusterings, so that no clustering sets them.
+    pub const SHARED: [&str; 2] = ["people_max", "threads"];
+
+    /// A message of the parser without the names of [`ClusterSettings::SHARED`] among the possible ones.
+    #[must_use]
+    pub fn without_shared(message: &str) -> String {
+        Self::SHARED.iter().fold(message.to_owned(), |text, key| text.replace(&format!(", `{key}`"), ""))
+    }
+
     /// Checks every value but the schedule; its reader checks that one.
     ///
     /// # Errors
@@ -131,6 +138,11 @@ impl ClusterSettings {
             ((1..=1_000).contains(&self.restarts), "restarts", "must be 1 to 1000"),
             ((100..=10_000_000).contains(&self.people_max), "people_max", "must be 100 to 10000000"),
             ((1..=31_536_000).contains(&self.interval_s), "interval_s", "must be 1 to 31536000"),
+            (
+                self.schedule_above.is_none() || !self.schedule.trim().is_empty(),
+                "schedule_above",
+                "needs a schedule: set schedule, or remove schedule_above",
+            ),
             (self.points.measured <= POINTS_MAX, "points.measured", POINTS_RULE),
             (self.points.new_person <= POINTS_MAX, "points.new_person", POINTS_RULE),
             (self.threads <= 1_024, "threads", "must be at most 1024"),
@@ -154,7 +166,7 @@ impl ClusterSettings {
     pub fn to_json(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
         if let Some(fields) = value.as_object_mut() {
-            SHARED.iter().for_each(|key| drop(fields.remove(*key)));
+            Self::SHARED.iter().for_each(|key| drop(fields.remove(*key)));
         }
         value
     }
@@ -171,7 +183,7 @@ impl ClusterSettings {
     #[must_use]
     pub fn sets_shared(&self) -> Option<&'static str> {
         let default = ClusterSettings::default();
-        let [people_max, threads] = SHARED;
+        let [people_max, threads] = Self::SHARED;
         let differing = (self.people_max != default.people_max).then_some(people_max);
         differing.or_else(|| (self.threads != default.threads).then_some(threads))
     }

@@ -56,7 +56,11 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     let name = request.key("name")?.as_str().to_owned();
-    let settings: ClusterSettings = body::json_or_nothing(request.incoming(), payload).await?;
+    let settings = body::json_or_nothing::<ClusterSettings>(request.incoming(), payload).await;
+    let settings = settings.map_err(|refusal| {
+        let message = ClusterSettings::without_shared(&refusal.message);
+        Refusal { message, ..refusal }
+    })?;
     let refuse = |field: &str, rule: &str| Refusal::field(Code::OutOfRange, field, rule);
     check_name(&name).map_err(|rule| refuse("name", rule))?;
     if let Some(field) = settings.sets_shared() {
@@ -66,7 +70,7 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let world = request.server().world();
     let now = world.settings();
     settings.check(&now.metrics).map_err(|(field, rule)| refuse(&field, rule))?;
-    Schedule::read(&settings.schedule).map_err(|fault| refuse("schedule", &fault.to_string()))?;
+    Schedule::check(&settings.schedule).map_err(|fault| refuse("schedule", &fault.to_string()))?;
     let is_new = now.clustering(&name).is_none();
     let full = format!("there are {CLUSTERINGS_MAX} clusterings, as many as there may be: delete one of them");
     if is_new && now.all_clusterings().count() >= CLUSTERINGS_MAX {
