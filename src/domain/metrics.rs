@@ -131,12 +131,12 @@ impl Declaration {
         let mut unique: Vec<&String> = self.types.iter().collect();
         unique.sort_unstable();
         unique.dedup();
-        let is_word = |word: &String| Key::new(word).is_ok() && !word.contains('.');
+        let is_word = |word: &String| Key::new(word).is_ok() && !word.contains('.') && !word.trim().is_empty();
         let rules = [
             (
                 is_word(&name.to_owned()) && name.len() <= 64 && !RESERVED.contains(&name),
                 "name",
-                "must be 1 to 64 bytes without full stops and control characters, and no field of a measurement",
+                "must be 1 to 64 bytes without full stops and control characters, not all of them blank, and no field of a measurement",
             ),
             (
                 self.unit
@@ -157,17 +157,18 @@ impl Declaration {
             (
                 self.types.len() <= TYPES_MAX && unique.len() == self.types.len() && self.types.iter().all(is_word),
                 "types",
-                "must be at most 64 different names, none of them empty or with a full stop",
+                "must be at most 64 different names, none of them empty, blank or with a full stop",
             ),
             (
                 self.attribute.as_ref().is_none_or(|attribute| Key::new(attribute).is_ok()),
                 "attribute",
                 "must be 1 to 255 bytes without control characters",
             ),
+            (name != VISITS || self.types.is_empty(), "types", "must be left out: the server counts visits itself"),
             (
-                name != VISITS || (self.types.is_empty() && self.attribute.is_none()),
-                "types",
-                "must be left out, as must attribute: the server counts visits itself",
+                name != VISITS || self.attribute.is_none(),
+                "attribute",
+                "must be left out: the server counts visits itself",
             ),
         ];
         rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, field, rule)| Err((field, rule)))
@@ -202,6 +203,8 @@ mod tests {
             ),
             ("", good.clone(), Some("name")),
             ("a.b", good.clone(), Some("name")),
+            (" ", good.clone(), Some("name")),
+            ("\u{2003}", good.clone(), Some("name")),
             ("value", good.clone(), Some("name")),
             ("topic", good.clone(), Some("name")),
             ("a\nb", good.clone(), Some("name")),

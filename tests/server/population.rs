@@ -556,6 +556,7 @@ fn what_is_wrong_with_measurements_is_named_and_nothing_is_learned() {
         let answer = rest.get(path);
         assert_eq!(answer.fields(), [field], "{path}: {}", answer.body);
     }
+    assert_eq!(rest.get("/v1/metrics/time_spent/atypical?type=cellar").status, 400, "as in a measurement");
     // Each route that names an undeclared metric refuses it by one code.
     for path in ["/v1/metrics/clicks", "/v1/metrics/clicks/atypical"] {
         let answer = rest.get(path);

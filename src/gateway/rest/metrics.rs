@@ -159,6 +159,12 @@ fn event(
         None => Millis::ON_ARRIVAL,
         Some(at) => checks::happened(Some(at), now).map(|_| at)?,
     };
+    // `value` and `type` have a second name each; the first pair of names was read above.
+    let twice = [("value", value_field), ("type", type_field)];
+    if let Some((field, other)) = twice.into_iter().find(|(field, read)| field != read && part.contains_key(*field)) {
+        let message = format!("is given twice, as {other} and as {field}: leave one of them out");
+        return Err(Refusal::field(Code::BadField, field, message));
+    }
     if let Some(field) = part.keys().next() {
         return Err(Refusal::field(Code::BadField, field.clone(), "is no field of a measurement"));
     }
@@ -391,7 +397,7 @@ fn placed(of: &SeriesFigures, most: f64) -> Option<Value> {
 /// `GET /v1/metrics/{name}/atypical?sigmas=&type=&limit=&after=`: users outside of `sigmas` deviations, farthest first.
 ///
 /// # Errors
-/// `forbidden` for a user token; `unknown_metric`; `out_of_range` for an unknown type, or `sigmas`; `bad_field`.
+/// `forbidden` for a user token; `unknown_metric`; `bad_field` for an unknown type; `out_of_range` or `bad_field` for `sigmas`.
 pub async fn atypical(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let query = request.query(&["sigmas", "type", "limit", "after"])?;
@@ -403,7 +409,7 @@ pub async fn atypical(request: AuthedRequest) -> HttpResult {
     let declaration = declared.get(name.as_str()).ok_or_else(|| unknown_metric(name.as_str()))?;
     let kind = query.text("type").filter(|kind| !kind.is_empty());
     let named = declared.series(name.as_str(), kind).ok_or_else(|| {
-        Refusal::field(Code::OutOfRange, "type", format!("no such type of {name}; {}", types(declaration)))
+        Refusal::field(Code::BadField, "type", format!("is no type of {name}; {}", types(declaration)))
     })?;
     let list = CursorList::of("atypical users", name.as_str(), &query, &["sigmas", "type"]);
     let after = list.read(&query)?.map(|[value, user]| (f64::from_bits(value), UserId(user as u32)));
@@ -501,6 +507,24 @@ mod tests {
         ] {
             assert_eq!(read(text, false), expected, "{text}");
             assert_eq!(read(text, true), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_or_type_that_is_given_twice_is_refused_by_both_names() {
+        let declared = Declarations::default();
+        for (text, field, names) in [
+            (r#"{"metric":"time_spent","value":1,"time_spent":1}"#, "value", "as time_spent and as value"),
+            (
+                r#"{"metric":"time_spent","value":1,"type":"post","page_type":"post"}"#,
+                "type",
+                "as page_type and as type",
+            ),
+        ] {
+            let UniqueMap(part) = body::parse(text.as_bytes()).unwrap();
+            let refusal = event(part, &declared, false, Millis(1_000_000)).unwrap_err();
+            assert_eq!((refusal.code, refusal.field.as_deref()), (Code::BadField, Some(field)), "{text}");
+            assert!(refusal.message.contains("given twice") && refusal.message.contains(names), "{}", refusal.message);
         }
     }
 
