@@ -226,7 +226,12 @@ pub async fn files(mut loader: Loader, options: Options, now: Millis) -> anyhow:
                 log.activity(row?)?;
             }
             bar.finish_and_clear();
-            log.people(&mut loader, rows.take_people(), now).await?;
+            let people = rows.take_people();
+            let own = people.iter().filter(|person| person.lists_self).count();
+            if own > 0 {
+                say(format_args!("{own} people list themselves as friends: these entries were left out"));
+            }
+            log.people(&mut loader, people, now).await?;
             log.learn(&mut loader).await?;
         }
         Format::Items => {

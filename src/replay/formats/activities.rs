@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::items::{Embedding, Item};
+use crate::domain::json::JsonError;
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::files::cells::{self, Dims};
@@ -76,6 +77,8 @@ pub struct PersonRow {
     pub name: Option<String>,
     /// Keys of the friends, without the user and without repetition, in the order of the document.
     pub friends: Vec<Key>,
+    /// Whether the document lists the user as a friend of their own, which is left out.
+    pub lists_self: bool,
 }
 
 /// An iterator over the activities of several files, which sets the people of these files aside.
@@ -267,6 +270,11 @@ enum To {
 
 fn document(path: &Path, line: u64, text: &str, times: &Times, dims: &mut Dims) -> Result<Document, FormatError> {
     let broken = |error: serde_json::Error| {
+        if !error.is_data()
+            && let Some((field, wrong)) = JsonError::of_value::<Raw>(text.as_bytes())
+        {
+            return FormatError::at(path, line, Some(&field), Wrong::Json(shortened(&wrong.to_string())));
+        }
         // An error in a value without a text has no column.
         let column = (error.column() > 0).then(|| error.column().to_string());
         FormatError::at(path, line, column.as_deref(), Wrong::Json(plain_message(&error)))
@@ -276,7 +284,7 @@ fn document(path: &Path, line: u64, text: &str, times: &Times, dims: &mut Dims) 
         let mut value = serde_json::from_str(text).map_err(broken)?;
         friends_are_ids = extended_json::has_object_id(&value, "friends");
         extended_json::unwrap(&mut value)
-            .map_err(|error| FormatError::at(path, line, None, Wrong::Json(error.to_string())))?;
+            .map_err(|error| FormatError::at(path, line, error.field(), Wrong::Json(error.to_string())))?;
         document = Line::Unwrapped(value);
     }
     let raw: Raw = document.read().map_err(broken)?;
@@ -300,19 +308,21 @@ fn person(path: &Path, line: u64, raw: RawPerson, friends_are_ids: bool) -> Resu
         (Some(Id(key)), _, _) => key,
         (None, Some(DocumentId::Key(Id(key))), _) if friends_are_ids => key,
         (None, _, Some(name)) => cells::key(name).map_err(|error| wrong("name", error))?,
-        (None, _, None) => return Err(wrong("name", Wrong::Json("missing field `name`".to_owned()))),
+        (None, _, None) => return Err(wrong("name", Wrong::Json("the field `name` is missing".to_owned()))),
     };
+    let lists_self = raw.friends.iter().any(|Id(friend)| *friend == user);
     let mut seen = BTreeSet::from([user.clone()]);
     let friends =
         raw.friends.into_iter().map(|Id(friend)| friend).filter(|friend| seen.insert(friend.clone())).collect();
-    Ok(PersonRow { user, name, friends })
+    Ok(PersonRow { user, name, friends, lists_self })
 }
 
 fn activity(path: &Path, line: u64, raw: Raw, times: &Times, dims: &mut Dims) -> Result<ActivityRow, FormatError> {
     let wrong = |field: &str, wrong: Wrong| FormatError::at(path, line, Some(field), wrong);
     let missing = |field| {
-        let message =
-            format!("missing field `{field}`: an activity has actor, verb and time, a person has name and friends");
+        let message = format!(
+            "the field `{field}` is missing: an activity has actor, verb and time, a person has name and friends"
+        );
         wrong(field, Wrong::Json(message))
     };
     let actor = raw.actor.ok_or_else(|| missing("actor"))?.0;
@@ -377,15 +387,17 @@ fn post_key(actor: &Key, time: Millis, message: &str) -> Result<Key, Wrong> {
     cells::key(&format!("post-{:032x}", xxhash_rust::xxh3::xxh3_128(parts.as_bytes())))
 }
 
-/// The message of serde_json without its line and column, which count within one line of the file; at most 200
-/// characters.
+/// The parser's message in words of the author; at most 200 characters.
 pub(super) fn plain_message(error: &serde_json::Error) -> String {
-    const CHARS_MAX: usize = 200;
-    let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
+    let message = JsonError::new(error).to_string();
     // Python writes NaN and Infinity, which JSON lacks.
-    if message == "expected value" {
+    if error.to_string().starts_with("expected value") {
         return format!("{message} (JSON has no NaN and no Infinity: write null, or leave the row out)");
     }
+    shortened(&message)
+}
+
+fn shortened(message: &str) -> String {
+    const CHARS_MAX: usize = 200;
     message.chars().take(CHARS_MAX).collect()
 }

@@ -13,10 +13,24 @@ const DEPTH_MAX: usize = 16;
 
 /// A wrapper that the reader cannot use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` must be {expected}")]
+#[error("`{wrapper}` must be {expected}")]
 pub(super) struct WrapperError {
-    field: &'static str,
+    /// Dotted path of the field that has the wrapper; empty for the document itself.
+    field: String,
+    wrapper: String,
     expected: &'static str,
+}
+
+impl WrapperError {
+    /// The field that has the wrapper, as in `time` or `friends`; `None` for the document itself.
+    pub(super) fn field(&self) -> Option<&str> {
+        (!self.field.is_empty()).then_some(self.field.as_str())
+    }
+
+    fn within(self, name: &str) -> WrapperError {
+        let field = if self.field.is_empty() { name.to_owned() } else { format!("{name}.{}", self.field) };
+        WrapperError { field, ..self }
+    }
 }
 
 /// True where a line may contain a wrapper.
@@ -48,14 +62,16 @@ fn unwrap_to(value: &mut Value, depth: usize) -> Result<(), WrapperError> {
                 *value = plain;
                 return Ok(());
             }
-            fields.iter_mut().try_for_each(|(_, value)| unwrap_to(value, depth - 1))
+            fields
+                .iter_mut()
+                .try_for_each(|(name, value)| unwrap_to(value, depth - 1).map_err(|error| error.within(name)))
         }
         _ => Ok(()),
     }
 }
 
 fn plain(name: &str, inner: &Value) -> Result<Value, WrapperError> {
-    let wrong = |field, expected| WrapperError { field, expected };
+    let wrong = |wrapper: &str, expected| WrapperError { field: String::new(), wrapper: wrapper.into(), expected };
     match (name, inner) {
         ("$oid", Value::String(_)) => Ok(inner.clone()),
         ("$oid", _) => Err(wrong("$oid", "a text")),
@@ -68,13 +84,13 @@ fn plain(name: &str, inner: &Value) -> Result<Value, WrapperError> {
         }
         ("$numberLong" | "$numberInt", _) => {
             let number = inner.as_str().and_then(|text| text.parse::<i64>().ok());
-            number.map(Value::from).ok_or_else(|| wrong("$numberLong", "a whole number of at most 64 bits, as text"))
+            number.map(Value::from).ok_or_else(|| wrong(name, "a whole number of at most 64 bits, as text"))
         }
         ("$numberDouble", _) => {
             let number = inner.as_str().and_then(|text| text.parse::<f64>().ok()).and_then(Number::from_f64);
             number.map(Value::Number).ok_or_else(|| wrong("$numberDouble", "a finite number, as text"))
         }
-        _ => Err(wrong("$", "one of $oid, $date, $numberLong, $numberInt and $numberDouble")),
+        _ => Err(wrong(name, "one of $oid, $date, $numberLong, $numberInt and $numberDouble")),
     }
 }
 
@@ -113,10 +129,18 @@ mod tests {
             (json!({"$date": 9_000_000_000_000_000_i64}), "in the years 1 to 9999"),
             (json!({"$numberLong": 5}), "`$numberLong` must be a whole number"),
             (json!({"$numberDouble": "NaN"}), "`$numberDouble` must be a finite number"),
-            (json!({"a": [{"$binary": {"base64": "", "subType": "04"}}]}), "`$` must be one of $oid, $date"),
+            (json!({"a": [{"$binary": {"base64": "", "subType": "04"}}]}), "`$binary` must be one of $oid, $date"),
+            (json!({"$numberInt": "x"}), "`$numberInt` must be a whole number"),
         ] {
             let message = unwrap(&mut given.clone()).unwrap_err().to_string();
             assert!(message.contains(part), "{given}: {message}");
+        }
+        for (given, field) in [
+            (json!({"time": {"$foo": 1}}), Some("time")),
+            (json!({"a": {"b": [1, {"$oid": 5}]}}), Some("a.b")),
+            (json!({"$foo": 1}), None),
+        ] {
+            assert_eq!(unwrap(&mut given.clone()).unwrap_err().field(), field, "{given}");
         }
     }
 }
