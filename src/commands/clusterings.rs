@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::output::print;
 use super::remote::{Remote, encoded};
+use crate::engine::settings::ClusterSettings;
 
 /// Longest wait for an answer of the server.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,7 +52,8 @@ pub enum Command {
         /// A JSON file with all settings; settings that it leaves out take their defaults.
         #[arg(long, value_name = "FILE", conflicts_with = "changes", required_unless_present = "changes")]
         file: Option<PathBuf>,
-        /// Changes of the present settings, as in `threshold=20`, `columns=["visits"]` or `prior.freedom=2`.
+        /// Changes of the present settings, as in `threshold=20`, `columns=visits,time_spent.post` or `prior.freedom=2`. A list
+        /// may also be JSON, as in `columns=["visits"]`.
         #[arg(value_name = "KEY=VALUE")]
         changes: Vec<String>,
         /// Flags for the server.
@@ -148,12 +150,26 @@ fn changed(remote: &Remote, name: &str, changes: &[String]) -> anyhow::Result<Va
     let rows = all["clusterings"].as_array().context("the server answered without a list")?;
     let present = rows.iter().find(|one| one["name"] == name).map(|one| one["settings"].clone());
     let mut settings = present.unwrap_or_else(|| serde_json::json!({}));
+    change(&mut settings, changes)?;
+    Ok(settings)
+}
+
+/// Applies changes `KEY=VALUE`. A value is JSON, or else names with commas where the setting is a list, or else a text.
+fn change(settings: &mut Value, changes: &[String]) -> anyhow::Result<()> {
+    let defaults = ClusterSettings::default().to_json();
     for change in changes {
         let Some((key, value)) = change.split_once('=') else { bail!("{change}: must be KEY=VALUE") };
-        let value = value.trim();
-        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-        let mut place = &mut settings;
-        for part in key.trim().split('.') {
+        let (key, value) = (key.trim(), value.trim());
+        let is_list = defaults.pointer(&format!("/{}", key.replace('.', "/"))).is_some_and(Value::is_array);
+        let names = || value.split(',').map(str::trim).filter(|name| !name.is_empty()).collect::<Vec<_>>();
+        let value = match serde_json::from_str(value) {
+            Ok(value @ Value::Array(_)) => value,
+            _ if is_list => names().into(),
+            Ok(value) => value,
+            Err(_) => value.into(),
+        };
+        let mut place = &mut *settings;
+        for part in key.split('.') {
             if !place.is_object() {
                 *place = serde_json::json!({});
             }
@@ -161,7 +177,7 @@ fn changed(remote: &Remote, name: &str, changes: &[String]) -> anyhow::Result<Va
         }
         *place = value;
     }
-    Ok(settings)
+    Ok(())
 }
 
 /// One line per clustering, tab-separated.
@@ -207,6 +223,25 @@ fn described(found: &Value) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_read_from_names_with_commas_or_from_json() {
+        for (given, expected) in [
+            ("columns=visits", serde_json::json!({"columns": ["visits"]})),
+            ("columns = a, b.c,", serde_json::json!({"columns": ["a", "b.c"]})),
+            (r#"columns=["a","b"]"#, serde_json::json!({"columns": ["a", "b"]})),
+            ("columns=7", serde_json::json!({"columns": ["7"]})),
+            ("threshold=20", serde_json::json!({"threshold": 20})),
+            ("schedule=0 3 * * *", serde_json::json!({"schedule": "0 3 * * *"})),
+            ("schedule=0,30 3 * * *", serde_json::json!({"schedule": "0,30 3 * * *"})),
+            ("prior.freedom=2", serde_json::json!({"prior": {"freedom": 2}})),
+        ] {
+            let mut settings = serde_json::json!({});
+            change(&mut settings, &[given.to_owned()]).unwrap();
+            assert_eq!(settings, expected, "{given}");
+        }
+        assert!(change(&mut serde_json::json!({}), &["columns".to_owned()]).is_err());
+    }
 
     #[test]
     fn a_table_has_one_line_per_clustering() {

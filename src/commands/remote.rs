@@ -38,6 +38,16 @@ pub(super) fn encoded(text: &str) -> String {
 /// Content type and bytes of a request.
 pub(super) type Body = (&'static str, Vec<u8>);
 
+/// The reason of a refusal: each wrong field with its message, or else the detail.
+fn refusal(found: &Value) -> String {
+    let named = |error: &Value| Some(format!("{}: {}", error["field"].as_str()?, error["message"].as_str()?));
+    let fields: Vec<String> = found["errors"].as_array().into_iter().flatten().filter_map(named).collect();
+    match &fields[..] {
+        [] => found["detail"].as_str().unwrap_or("the server gave no reason").to_owned(),
+        fields => fields.join("; "),
+    }
+}
+
 impl Remote {
     /// A client of the server at this address, with the token in `EDDYLINE_TOKEN`. Each call ends after `timeout`.
     pub(super) fn new(url: &str, timeout: Duration) -> Remote {
@@ -85,9 +95,34 @@ impl Remote {
             status => {
                 let text = answer.body_mut().read_to_string().map_err(failed)?;
                 let found: Value = serde_json::from_str(&text).unwrap_or_default();
-                let detail = found["detail"].as_str().unwrap_or("the server gave no reason");
-                bail!("{}: {status}: {detail}", self.url)
+                bail!("{}: {status}: {}", self.url, refusal(&found))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_fields() {
+        for (answer, expected) in [
+            (
+                json!({"detail": "must be 1 to 64 different names", "errors": [{"field": "columns", "message": "must be 1 to 64 different names"}]}),
+                "columns: must be 1 to 64 different names",
+            ),
+            (
+                json!({"detail": "a", "errors": [{"field": "x", "message": "a"}, {"field": "y.z", "message": "b"}]}),
+                "x: a; y.z: b",
+            ),
+            (json!({"detail": "no token", "errors": []}), "no token"),
+            (json!({"detail": "no token"}), "no token"),
+            (Value::Null, "the server gave no reason"),
+        ] {
+            assert_eq!(refusal(&answer), expected, "{answer}");
         }
     }
 }
