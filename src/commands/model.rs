@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::Value;
 
 use super::args::AccessArgs;
@@ -82,7 +82,7 @@ pub struct RollbackArgs {
 pub struct DownloadArgs {
     /// The version; `eddyline model list` lists them.
     version: u64,
-    /// File to write; a file of this name is replaced once the whole checkpoint has arrived.
+    /// File to write, once the whole checkpoint has arrived. An existing file is refused.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -116,6 +116,9 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::ExportEmbeddings(args) => return beside::run("model", args.after("export-embeddings")),
     };
+    if let Task::Download(_, out) = &task {
+        ensure!(!out.exists(), exists(out));
+    }
     let config = access.config.start_with_store(access.store)?;
     print(carry_out(access.url.as_deref(), &config, task)?.trim_end())
 }
@@ -186,17 +189,25 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     }
 }
 
-/// Writes a checkpoint under another name and renames it, so that a failure leaves no partial file; returns its size as text.
+fn exists(out: &Path) -> String {
+    format!("--out: {} exists: remove it, or choose another name", out.display())
+}
+
+/// Writes a checkpoint under another name and renames it, so that a failure leaves no partial file and no existing file is
+/// replaced; returns its size as text.
 fn save(out: &Path, checkpoint: &[u8]) -> anyhow::Result<String> {
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(checkpoint)?;
         file.as_file().sync_all()?;
-        file.persist(out)?;
+        file.persist_noclobber(out)?;
         Ok(())
     };
-    write().with_context(|| format!("--out: cannot write {}", out.display()))?;
+    write().map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => anyhow!(exists(out)),
+        _ => anyhow::Error::new(error).context(format!("--out: cannot write {}", out.display())),
+    })?;
     Ok(format!("{} bytes", checkpoint.len()))
 }
 

@@ -44,6 +44,8 @@ fn download_and_publish_again(url: &str) {
     let printed = format!("{} bytes\n", uploaded.len());
     assert_eq!(run(&["model", "download", &first, "--out", &file("a"), "--url", &base]), (Some(0), printed.clone()));
     assert!(std::fs::read(file("a")).unwrap() == uploaded);
+    let (status, said) = run(&["model", "download", &first, "--out", &file("a"), "--url", &base]);
+    assert!(status == Some(1) && said.contains("exists: remove it, or choose another name"), "{said}");
     let (status, second) = run(&["model", "publish", &file("a"), "--url", &base]);
     assert_eq!(status, Some(0), "the download can be published: {second}");
 
