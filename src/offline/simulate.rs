@@ -4,10 +4,10 @@
 //! Invariant: equal flags with a given start give equal bytes. An existing file is not overwritten.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 
 use crate::friend_graph::{self, PEOPLE_DRAWN};
 use eddyline::actors::clock::{Clock, WallClock};
@@ -126,6 +126,26 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Creates a file that a flag names, or one in the folder that it names.
+///
+/// # Errors
+/// The file exists or cannot be created.
+fn create(flag: &str, path: &Path) -> anyhow::Result<File> {
+    File::create_new(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => anyhow!("{flag}: {} exists: remove it, or choose another place", path.display()),
+        _ => anyhow::Error::new(error).context(format!("{flag}: cannot create {}", path.display())),
+    })
+}
+
+/// Makes the folder that a flag names.
+///
+/// # Errors
+/// A file has this name, or the folder cannot be made.
+fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
+    ensure!(!path.is_file(), "{flag}: {} is a file: name a folder", path.display());
+    fs::create_dir_all(path).with_context(|| format!("{flag}: cannot make {}", path.display()))
+}
+
 /// Begin of simulated tables: a Monday.
 const TABLES_START: Millis = Millis(1_767_571_200_000);
 
@@ -134,11 +154,8 @@ const TABLES_START: Millis = Millis(1_767_571_200_000);
 /// # Errors
 /// A file exists or cannot be written.
 fn measurements(out: &Path, people: u32, seed: u64, start: Millis) -> anyhow::Result<()> {
-    fs::create_dir_all(out).with_context(|| format!("--out: cannot make {}", out.display()))?;
-    let create = |name: &str| {
-        let path = out.join(name);
-        File::create_new(&path).with_context(|| format!("--out: cannot create {}", path.display())).map(BufWriter::new)
-    };
+    make_folder("--out", out)?;
+    let create = |name: &str| create("--out", &out.join(name)).map(BufWriter::new);
     let (mut groups, mut metrics) = (create("groups.csv")?, create("metrics.csv")?);
     writeln!(groups, "user,post,channel,group")?;
     writeln!(metrics, "user,metric,type,value,time")?;
@@ -161,7 +178,7 @@ fn measurements(out: &Path, people: u32, seed: u64, start: Millis) -> anyhow::Re
 fn draw(network: &Network, path: &Path) -> anyhow::Result<()> {
     let people = network.people().len();
     ensure!(people <= PEOPLE_DRAWN, "--svg: at most {PEOPLE_DRAWN} people can be drawn, not {people}: lower --people");
-    let mut file = File::create_new(path).with_context(|| format!("--svg: cannot create {}", path.display()))?;
+    let mut file = create("--svg", path)?;
     file.write_all(friend_graph::draw(network).as_bytes())
         .with_context(|| format!("--svg: cannot write {}", path.display()))
 }
@@ -171,12 +188,9 @@ fn draw(network: &Network, path: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// A file exists or cannot be written.
 fn documents(out: &Path, network: &Network, history: History<'_>) -> anyhow::Result<u64> {
-    fs::create_dir_all(out).with_context(|| format!("--out: cannot make {}", out.display()))?;
-    let create = |name: &str| {
-        let path = out.join(name);
-        File::create_new(&path).with_context(|| format!("--out: cannot create {}", path.display())).map(BufWriter::new)
-    };
-    let mut list = create("people.jsonl")?;
+    make_folder("--out", out)?;
+    let create = |name: &str| create("--out", &out.join(name)).map(BufWriter::new);
+    let (mut list, mut file) = (create("people.jsonl")?, create("activities.jsonl")?);
     for (person, index) in network.people().iter().zip(network.indices()) {
         let friends: Vec<&str> =
             network.friends(index).iter().map(|friend| network.person(*friend).key.as_str()).collect();
@@ -185,7 +199,6 @@ fn documents(out: &Path, network: &Network, history: History<'_>) -> anyhow::Res
     }
     list.flush()?;
     let bar = progress::steps("hours", u64::from(history.progress().hours_total));
-    let mut file = create("activities.jsonl")?;
     let count = write_json_lines(history, &mut file, &mut |progress| bar.set_position(u64::from(progress.hours)))?;
     bar.finish_and_clear();
     Ok(count)
@@ -197,8 +210,7 @@ fn documents(out: &Path, network: &Network, history: History<'_>) -> anyhow::Res
 /// # Errors
 /// The file exists or cannot be written.
 fn viewing(path: &Path, size: ViewingSize, seed: u64) -> anyhow::Result<u64> {
-    let file = File::create_new(path).with_context(|| format!("--log: cannot create {}", path.display()))?;
-    let file = BufWriter::new(file);
+    let file = BufWriter::new(create("--log", path)?);
     let mut viewing = Viewing::new(size, seed);
     let bar = progress::steps("steps", u64::from(viewing.steps()));
     let written = match path.extension().and_then(|ending| ending.to_str()) {
@@ -259,7 +271,7 @@ fn tables(out: &Path, size: TablesSize, seed: u64, start: Millis, format: TableF
         TableFormat::Parquet => FileFormat::Parquet,
     };
     let mut tables = Tables::new(size, seed, start)?;
-    fs::create_dir_all(out).with_context(|| format!("--tables: cannot make {}", out.display()))?;
+    make_folder("--tables", out)?;
     write_people(&tables, out, format)?;
     write_posts(&tables, out, format)?;
     let columns = [

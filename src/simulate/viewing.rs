@@ -126,7 +126,9 @@ impl Viewing {
         // Evenings have up to three times the visits of mornings.
         let hour = f64::from(now % DAY_STEPS) / f64::from(DAY_STEPS) * std::f64::consts::TAU;
         self.owed += self.size.rows as f64 / f64::from(self.steps()) * (1.0 - 0.5 * hour.sin());
-        let count = self.owed.floor();
+        // The fractions of all steps add up to a whole number, from which rounding errors may take a last row.
+        let is_last = self.step == self.steps();
+        let count = if is_last { self.owed.round() } else { self.owed.floor() };
         self.owed -= count;
         let visits = (0..count as u64).filter_map(|_| self.visit(now, &on, &popularity));
         Some(visits.collect())
@@ -204,6 +206,16 @@ mod tests {
     fn the_same_numbers_give_the_same_rows() {
         assert_eq!(visits(1), visits(1));
         assert_ne!(visits(1), visits(2));
+    }
+
+    #[test]
+    fn the_log_has_as_many_rows_as_were_asked_for() {
+        for (rows, days) in [(100_000, 7), (10_000, 3), (7, 2)] {
+            let size = ViewingSize { rows, people: 200, channels: 1_500, days };
+            let mut viewing = Viewing::new(size, 1);
+            let found: usize = std::iter::from_fn(|| viewing.next_step()).map(|visits| visits.len()).sum();
+            assert_eq!(found as u64, rows);
+        }
     }
 
     #[test]
