@@ -220,7 +220,8 @@ mod tests {
             ("mood", Declaration { types: vec!["a".into(), "a".into()], ..good.clone() }, Some("types")),
             ("mood", Declaration { types: vec!["a.b".into()], ..good.clone() }, Some("types")),
             ("mood", Declaration { attribute: Some(String::new()), ..good.clone() }, Some("attribute")),
-            ("visits", Declaration { attribute: Some("age".into()), ..good.clone() }, Some("types")),
+            ("visits", Declaration { attribute: Some("age".into()), ..good.clone() }, Some("attribute")),
+            ("visits", Declaration { types: vec!["a".into()], ..good.clone() }, Some("types")),
         ] {
             assert_eq!(declaration.check(name).err().map(|(field, _)| field), field, "{name} {declaration:?}");
         }
