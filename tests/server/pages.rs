@@ -68,7 +68,7 @@ fn all_pages_of_a_list_hold_each_entry_once_in_the_order_of_the_whole() {
     let server = server();
     prepare(&server);
     let rest = server.rest();
-    // What was learned reaches the published popularity at the next tick.
+    // Learned interactions reach the published popularity at the next tick.
     let popular = || names(&ask(&rest, "/v1/popular?limit=16"), "items", "/score");
     let (end, mut scores) = (std::time::Instant::now() + PATIENCE, popular());
     while scores.windows(2).all(|pair| pair[0] == pair[1]) && std::time::Instant::now() < end {

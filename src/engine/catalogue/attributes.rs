@@ -8,7 +8,11 @@
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::block::{BLOCK, Marks};
+/// Items per block: adding one item copies at most this many embeddings.
+pub(crate) const BLOCK: usize = 256;
+
+/// One mark per item of a block.
+pub(crate) type Marks = [bool; BLOCK];
 
 /// Pairs of one item at most. An item with more is parsed by each query.
 pub(in crate::engine) const PAIRS_MAX: usize = 64;

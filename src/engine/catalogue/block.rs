@@ -13,18 +13,13 @@ use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Coordinates;
 
 use super::attributes::AttributeIndex;
-
-/// Items per block: adding one item copies at most this many embeddings.
-pub(crate) const BLOCK: usize = 256;
+pub(crate) use super::attributes::{BLOCK, Marks};
 
 /// Stands for "no author" in a block's columns.
 pub(crate) const NOBODY: u32 = u32::MAX;
 
 /// Stands for "no topic" in a block's columns.
 pub(in crate::engine) const NO_TOPIC: TopicId = TopicId(u32::MAX);
-
-/// One mark per item of a block.
-pub(in crate::engine) type Marks = [bool; BLOCK];
 
 /// Topics beside the main one that the columns hold.
 pub(in crate::engine) const FURTHER: usize = 3;

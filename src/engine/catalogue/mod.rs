@@ -2,5 +2,5 @@
 
 pub mod centres;
 pub mod vectors;
-pub mod block;
 pub(in crate::engine) mod attributes;
+pub mod block;
