@@ -1,3 +1,3 @@
 -- The largest number of an entry of a feed.
 -- Columns: seq bigint or null.
-SELECT MAX(seq) FROM activity_entries
+SELECT MAX(seq) AS seq FROM activity_entries

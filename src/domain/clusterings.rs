@@ -97,7 +97,7 @@ mod tests {
             ("visits", true, true),
             ("night readers", true, true),
             ("", false, false),
-            (" ", true, false),
+            (" ", false, false),
             ("a.b", false, true),
             ("a\nb", false, false),
             (&long, false, false),
