@@ -278,9 +278,9 @@ impl<'a> JournalRow<'a> {
             (Some(positive), Some(weight)) => Some(Signal { positive, weight }),
             _ => return Err("weight"),
         };
+        let predicted = self.predicted.as_deref().and_then(predicted_from_bytes).ok_or("predicted")?;
         let liked_at =
             if self.payload.is_some() { Some(Millis(self.payload::<LikedPayload>()?.liked_at)) } else { None };
-        let predicted = self.predicted.as_deref().and_then(predicted_from_bytes).ok_or("predicted")?;
         Ok(Learned {
             item: ItemId(narrow("item_id", self.item_id)?),
             revision: narrow("revision", self.revision)?,
