@@ -556,16 +556,16 @@ fn the_suite_of_stream_python_passes() {
     let more = [("EDDYLINE_LISTEN", "127.0.0.1:8000")];
     let directory = TempDir::new().unwrap();
     let url = store(directory.path());
-    let stream = started(directory, url, &more);
+    let stream = started(directory, url.clone(), &more);
     run("embedded");
-    let stream = Stream { server: stream.server.restart() };
+    let stream = started(stream.server.kill(), url, &more);
     run("embedded, again after a restart");
     drop(stream);
     if !postgres::skipped() {
         let url = postgres::shared().url(&postgres::shared().database());
-        let stream = started(TempDir::new().unwrap(), url, &more);
+        let stream = started(TempDir::new().unwrap(), url.clone(), &more);
         run("postgres");
-        let _stream = Stream { server: stream.server.restart() };
+        let _stream = started(stream.server.kill(), url, &more);
         run("postgres, again after a restart");
     }
 }
