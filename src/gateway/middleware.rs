@@ -143,14 +143,6 @@ pub async fn feeds_for_all_origins(
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
     }
-    let doubts = response.request().extensions().get::<Doubts>().cloned();
-    let doubts = doubts.filter(|_| response.status().is_success());
-    for doubt in doubts.into_iter().flat_map(|Doubts(all)| all) {
-        // 299: a lasting warning; RFC 9111 leaves the header to applications.
-        if let Ok(value) = HeaderValue::from_str(&format!("299 eddyline \"{doubt}\"")) {
-            response.headers_mut().append(WARNING, value);
-        }
-    }
     Ok(response)
 }
 
