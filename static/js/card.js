@@ -17,7 +17,7 @@ export const ACTIONS = [
   { kind: "accept", label: "More like this", key: "a" },
   { kind: "reject", label: "Not like this", key: "r" },
 ];
-export const DONE = { like: "liked", share: "shared", skip: "skipped", hide: "hidden", accept: "noted", reject: "noted" };
+const DONE = { like: "liked", share: "shared", skip: "skipped", hide: "hidden", accept: "noted", reject: "noted" };
 
 export class Card {
   #item;

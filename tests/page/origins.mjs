@@ -3,32 +3,15 @@
 //
 //   EDDYLINE=target/debug/eddyline node tests/page/origins.mjs --playwright DIR
 //
-// DIR and CHROMIUM are those of walk.mjs. Prints `N passed, M failed`, and exits with 1 when M is not 0.
+// DIR and CHROMIUM are those of browser.mjs. Prints `N passed, M failed`, and exits with 1 when M is not 0.
 
 import { createHmac } from "node:crypto";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
 import { Eddyline } from "../../clients/javascript/src/index.js";
 import { Server } from "../../clients/javascript/test/server.mjs";
+import { run, step } from "./browser.mjs";
 
 const SECRET = "a secret for tests of at least 32 bytes";
-const folder = process.argv[process.argv.indexOf("--playwright") + 1];
-const { chromium } = createRequire(join(resolve(folder), "any.js"))("playwright-core");
-
-let passed = 0;
-let failed = 0;
-
-async function step(name, action) {
-  try {
-    await action();
-    passed += 1;
-    console.log(`ok      ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED  ${name}\n        ${String(error.message ?? error).split("\n").slice(0, 4).join("\n        ")}`);
-  }
-}
 
 function equal(found, expected, words) {
   if (JSON.stringify(found) !== JSON.stringify(expected)) throw new Error(`${words}: ${JSON.stringify(found)} is not ${JSON.stringify(expected)}`);
@@ -96,119 +79,113 @@ const hello = (page, base, token) =>
     [`${base.replace("http", "ws")}/ws`, token],
   );
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-});
 const [friend, stranger] = [await site(), await site()];
 
-for (const secret of [undefined, SECRET]) {
-  const mode = secret ? "with a secret" : "without a secret";
-  const token = secret && signed({ sub: "tests", role: "service" });
-  const server = await new Server({ secret, env: { EDDYLINE_ORIGINS: JSON.stringify([friend.url]) } }).start();
-  const service = new Eddyline(server.url, { token });
-  const state = async () => ({
-    users: (await service.users()).map(({ user }) => user),
-    items: (await service.items()).items.map(({ item, text, windows }) => [item, text, windows]),
-    ada: await service.exportUser("ada").then(({ journal, follows }) => [journal, follows]),
-    hidden: await service.hidden("ada"),
-  });
-  /** A page of this origin, with the paths of its preflight requests. */
-  const open = async ({ url }) => {
-    const page = await (await browser.newContext()).newPage();
-    const preflights = [];
-    const events = await page.context().newCDPSession(page);
-    await events.send("Network.enable");
-    events.on("Network.requestWillBeSent", ({ request }) => {
-      if (request.method === "OPTIONS") preflights.push(new URL(request.url).pathname.slice(1));
-    });
-    await page.goto(url);
-    return { page, preflights };
-  };
-  try {
-    for (const user of ["ada", "grace"]) await service.putUser(user);
-    await service.createItems(["weir", "mill"].map((item) => ({ item, text: `The ${item} tonight`, topic: "rivers" })));
-    const before = await state();
-
-    const foreign = await open(stranger);
-    await step(`${mode}: a foreign page changes nothing, whatever it sends`, async () => {
-      for (const change of CHANGES) {
-        equal(await ask(foreign.page, server.url, token, change), null, change.slice(0, 2).join(" "));
-      }
-      equal(await state(), before, "the state");
-    });
-    await step(`${mode}: a foreign page changes nothing without a preflight either, by a simple request and by a form`, async () => {
-      await foreign.page.evaluate(
-        async ([base, bodies]) => {
-          for (const [path, body] of bodies) {
-            for (const type of ["text/plain", "application/x-www-form-urlencoded"]) {
-              await fetch(`${base}/${path}`, { method: "POST", mode: "no-cors", headers: { "content-type": type }, body });
-            }
-            await navigator.sendBeacon(`${base}/${path}`, body);
-          }
-        },
-        [server.url, CHANGES.filter(([method]) => method === "POST").map(([, path, , body]) => [path, JSON.stringify(body)])],
-      );
-      const form = await open(stranger);
-      const [answer] = await Promise.all([
-        form.page.waitForNavigation(),
-        form.page.evaluate((address) => {
-          const form = Object.assign(document.createElement("form"), { method: "post", action: address, enctype: "text/plain" });
-          form.append(Object.assign(document.createElement("input"), { name: '{"user":"ada","item":"weir","kind":"like","x":"', value: '"}' }));
-          document.body.append(form);
-          form.submit();
-        }, `${server.url}/v1/interactions`),
-      ]);
-      equal(answer.status(), 403, "the form");
-      await form.page.context().close();
-      equal(await state(), before, "the state");
-    });
-    await step(`${mode}: a foreign page reads no answer and opens no socket`, async () => {
-      for (const path of READS) equal(await ask(foreign.page, server.url, token, ["GET", path]), null, path);
-      equal(await hello(foreign.page, server.url, token), "refused", "the socket");
-    });
-
-    const allowed = await open(friend);
-    await step(`${mode}: a page of an allowed origin reads every answer, and opens a socket`, async () => {
-      for (const path of READS) equal((await ask(allowed.page, server.url, token, ["GET", path]))?.status, 200, path);
-      equal(await hello(allowed.page, server.url, token), "welcome", "the socket");
-    });
-    await step(`${mode}: after a preflight it sends If-None-Match, and reads the tag and the rest of its rate`, async () => {
-      const read = ["GET", "v1/items/weir"];
-      const { etag, left } = await ask(allowed.page, server.url, token, read);
-      if (!etag || !(Number(left) > 0)) throw new Error(`etag ${etag}, ratelimit-remaining ${left}`);
-      equal((await ask(allowed.page, server.url, token, [...read, { "if-none-match": etag }]))?.status, 304, "unchanged");
-      equal((await ask(allowed.page, server.url, token, [...read, { "if-none-match": '"other"' }]))?.status, 200, "changed");
-    });
-    await step(`${mode}: it changes data by every route, and a repeated Idempotency-Key is answered alike`, async () => {
-      for (const change of CHANGES) {
-        const answer = await ask(allowed.page, server.url, token, change);
-        if (!answer || answer.status > 299 || answer.text.includes('"refused"')) throw new Error(`${change.slice(0, 2).join(" ")}: ${JSON.stringify(answer)}`);
-        if (!change[2]["idempotency-key"]) continue;
-        equal((await ask(allowed.page, server.url, token, change)).text, answer.text, `${change[1]} again`);
-      }
-      const { journal } = await service.exportUser("ada");
-      equal(journal.map(({ id }) => id), ["page-1", "page-2", "page-3", "page-4", "page-5", "page-6", "page-7"], "the journal");
-      for (const path of ["v1/interactions", "v1/recommend", "v1/users/ada/follows/grace", "v1/items/weir"]) {
-        if (!allowed.preflights.includes(path)) throw new Error(`no preflight of ${path}: ${allowed.preflights}`);
-      }
-    });
-    if (secret) {
-      await step("with a secret: an allowed page without a token reads the refusal, and changes nothing", async () => {
-        const kept = await state();
-        for (const change of CHANGES) equal((await ask(allowed.page, server.url, null, change))?.status, 401, change[1]);
-        equal(await state(), kept, "the state");
+await run(
+  async (browser) => {
+    for (const secret of [undefined, SECRET]) {
+      const mode = secret ? "with a secret" : "without a secret";
+      const token = secret && signed({ sub: "tests", role: "service" });
+      const server = await new Server({ secret, env: { EDDYLINE_ORIGINS: JSON.stringify([friend.url]) } }).start();
+      const service = new Eddyline(server.url, { token });
+      const state = async () => ({
+        users: (await service.users()).map(({ user }) => user),
+        items: (await service.items()).items.map(({ item, text, windows }) => [item, text, windows]),
+        ada: await service.exportUser("ada").then(({ journal, follows }) => [journal, follows]),
+        hidden: await service.hidden("ada"),
       });
+      /** A page of this origin, with the paths of its preflight requests. */
+      const open = async ({ url }) => {
+        const page = await (await browser.newContext()).newPage();
+        const preflights = [];
+        const events = await page.context().newCDPSession(page);
+        await events.send("Network.enable");
+        events.on("Network.requestWillBeSent", ({ request }) => {
+          if (request.method === "OPTIONS") preflights.push(new URL(request.url).pathname.slice(1));
+        });
+        await page.goto(url);
+        return { page, preflights };
+      };
+      try {
+        for (const user of ["ada", "grace"]) await service.putUser(user);
+        await service.createItems(["weir", "mill"].map((item) => ({ item, text: `The ${item} tonight`, topic: "rivers" })));
+        const before = await state();
+
+        const foreign = await open(stranger);
+        await step(`${mode}: a foreign page changes nothing, whatever it sends`, async () => {
+          for (const change of CHANGES) {
+            equal(await ask(foreign.page, server.url, token, change), null, change.slice(0, 2).join(" "));
+          }
+          equal(await state(), before, "the state");
+        });
+        await step(`${mode}: a foreign page changes nothing without a preflight either, by a simple request and by a form`, async () => {
+          await foreign.page.evaluate(
+            async ([base, bodies]) => {
+              for (const [path, body] of bodies) {
+                for (const type of ["text/plain", "application/x-www-form-urlencoded"]) {
+                  await fetch(`${base}/${path}`, { method: "POST", mode: "no-cors", headers: { "content-type": type }, body });
+                }
+                await navigator.sendBeacon(`${base}/${path}`, body);
+              }
+            },
+            [server.url, CHANGES.filter(([method]) => method === "POST").map(([, path, , body]) => [path, JSON.stringify(body)])],
+          );
+          const form = await open(stranger);
+          const [answer] = await Promise.all([
+            form.page.waitForNavigation(),
+            form.page.evaluate((address) => {
+              const form = Object.assign(document.createElement("form"), { method: "post", action: address, enctype: "text/plain" });
+              form.append(Object.assign(document.createElement("input"), { name: '{"user":"ada","item":"weir","kind":"like","x":"', value: '"}' }));
+              document.body.append(form);
+              form.submit();
+            }, `${server.url}/v1/interactions`),
+          ]);
+          equal(answer.status(), 403, "the form");
+          await form.page.context().close();
+          equal(await state(), before, "the state");
+        });
+        await step(`${mode}: a foreign page reads no answer and opens no socket`, async () => {
+          for (const path of READS) equal(await ask(foreign.page, server.url, token, ["GET", path]), null, path);
+          equal(await hello(foreign.page, server.url, token), "refused", "the socket");
+        });
+
+        const allowed = await open(friend);
+        await step(`${mode}: a page of an allowed origin reads every answer, and opens a socket`, async () => {
+          for (const path of READS) equal((await ask(allowed.page, server.url, token, ["GET", path]))?.status, 200, path);
+          equal(await hello(allowed.page, server.url, token), "welcome", "the socket");
+        });
+        await step(`${mode}: after a preflight it sends If-None-Match, and reads the tag and the rest of its rate`, async () => {
+          const read = ["GET", "v1/items/weir"];
+          const { etag, left } = await ask(allowed.page, server.url, token, read);
+          if (!etag || !(Number(left) > 0)) throw new Error(`etag ${etag}, ratelimit-remaining ${left}`);
+          equal((await ask(allowed.page, server.url, token, [...read, { "if-none-match": etag }]))?.status, 304, "unchanged");
+          equal((await ask(allowed.page, server.url, token, [...read, { "if-none-match": '"other"' }]))?.status, 200, "changed");
+        });
+        await step(`${mode}: it changes data by every route, and a repeated Idempotency-Key is answered alike`, async () => {
+          for (const change of CHANGES) {
+            const answer = await ask(allowed.page, server.url, token, change);
+            if (!answer || answer.status > 299 || answer.text.includes('"refused"')) throw new Error(`${change.slice(0, 2).join(" ")}: ${JSON.stringify(answer)}`);
+            if (!change[2]["idempotency-key"]) continue;
+            equal((await ask(allowed.page, server.url, token, change)).text, answer.text, `${change[1]} again`);
+          }
+          const { journal } = await service.exportUser("ada");
+          equal(journal.map(({ id }) => id), ["page-1", "page-2", "page-3", "page-4", "page-5", "page-6", "page-7"], "the journal");
+          for (const path of ["v1/interactions", "v1/recommend", "v1/users/ada/follows/grace", "v1/items/weir"]) {
+            if (!allowed.preflights.includes(path)) throw new Error(`no preflight of ${path}: ${allowed.preflights}`);
+          }
+        });
+        if (secret) {
+          await step("with a secret: an allowed page without a token reads the refusal, and changes nothing", async () => {
+            const kept = await state();
+            for (const change of CHANGES) equal((await ask(allowed.page, server.url, null, change))?.status, 401, change[1]);
+            equal(await state(), kept, "the state");
+          });
+        }
+        for (const { page } of [foreign, allowed]) await page.context().close();
+      } finally {
+        await server.end();
+      }
     }
-    for (const { page } of [foreign, allowed]) await page.context().close();
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED  ${mode}: the walk broke off: ${error.stack ?? error}`);
-  } finally {
-    await server.end();
-  }
-}
-await browser.close();
-for (const { end } of [friend, stranger]) end();
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+  },
+  () => [friend, stranger].forEach(({ end }) => end()),
+);
