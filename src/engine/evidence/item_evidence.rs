@@ -5,6 +5,7 @@
 //! bits whether it is collected alone or for all items.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
@@ -56,22 +57,22 @@ pub(crate) struct ItemEvidence {
 }
 
 /// The evidence about a few items.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Few {
     ids: [u32; FEW_MAX],
     slots: [Slot; FEW_MAX],
     co_audience: [f32; FEW_MAX],
     len: usize,
     /// The place of the last look-up: most often the next one is there or right behind.
-    last: Cell<usize>,
+    last: AtomicUsize,
 }
 
 impl Few {
     fn place(&self, item: ItemId) -> Option<usize> {
-        let (ids, last) = (&self.ids[..self.len], self.last.get());
+        let (ids, last) = (&self.ids[..self.len], self.last.load(Ordering::Relaxed));
         let likely = [last, last + 1].into_iter().find(|place| ids.get(*place) == Some(&item.0));
         let place = likely.or_else(|| ids.iter().position(|id| *id == item.0))?;
-        self.last.set(place);
+        self.last.store(place, Ordering::Relaxed);
         Some(place)
     }
 }

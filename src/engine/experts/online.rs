@@ -4,7 +4,7 @@
 //! scan differ from the exact ones by at most [`Quantised::error`] times the item's scale.
 //! Deliberately absent: learning (`learners::person::online`).
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::ids::TopicId;
 use crate::domain::journal::CentreRef;
@@ -25,8 +25,9 @@ pub struct Online<'a> {
     forms: &'a [(CentreRef, Form)],
     /// `w . m` by main topic, 0 for a topic without a centre; empty before [`Expertise::prepare`].
     centre_dots: Vec<f32>,
-    /// The last product that was computed outside of `centre_dots`: a few items often share their topic.
-    last_dot: Cell<Option<(TopicId, f32)>>,
+    /// The last product that was computed outside of `centre_dots`, behind the id of its topic: a few items often share their
+    /// topic. One number holds both, so that two threads of a scan never read a topic with the product of another.
+    last_dot: AtomicU64,
 }
 
 impl<'a> Expertise<'a, 1> for Online<'a> {
@@ -36,7 +37,7 @@ impl<'a> Expertise<'a, 1> for Online<'a> {
     const FIRST_AMOUNT: f32 = 1.0;
 
     fn of(context: Context<'a>) -> Self {
-        Online { context, forms: &context.profile.forms, centre_dots: Vec::new(), last_dot: Cell::new(None) }
+        Online { context, forms: &context.profile.forms, centre_dots: Vec::new(), last_dot: AtomicU64::new(u64::MAX) }
     }
 
     #[inline]
@@ -76,13 +77,14 @@ impl Online<'_> {
         if let Some(dot) = self.centre_dots.get(topic.0 as usize) {
             return *dot;
         }
-        if let Some((_, dot)) = self.last_dot.get().filter(|(last, _)| *last == topic) {
-            return dot;
+        let last = self.last_dot.load(Ordering::Relaxed);
+        if last >> 32 == u64::from(topic.0) {
+            return f32::from_bits(last as u32);
         }
         let Context { store, profile, .. } = self.context;
         let centre = store.centre_of(topic);
         let dot = profile.weights.and_then(|w| store.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0);
-        self.last_dot.set(Some((topic, dot)));
+        self.last_dot.store(u64::from(topic.0) << 32 | u64::from(dot.to_bits()), Ordering::Relaxed);
         dot
     }
 }

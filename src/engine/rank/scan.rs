@@ -19,6 +19,10 @@ use crate::engine::numeric::kernels::{dot, dot_rows};
 use super::scorer::{Scorer, sum};
 use super::types::{Candidates, Scored};
 
+/// Candidates from which on two threads share a scan: passing a half over takes some microseconds, and scanning that many takes
+/// about a millisecond.
+const SHARED_FROM: usize = 16_384;
+
 /// Scores of one block, and the columns that they are computed from.
 struct Lanes {
     /// Log-odds of the online model.
@@ -185,10 +189,24 @@ impl Scorer<'_> {
         undecided(rough, error, limit, exactly, |one| one.score)
     }
 
-    /// Rough scores of all candidates by id, and their largest error. It reads the columns of blocks, not the items.
+    /// Rough scores of all candidates by id, and their largest error. Two threads share a large scan, by whole blocks.
     fn scan(&self, candidates: &Candidates) -> (Vec<(f32, u32)>, f32) {
         let mut ids = vec![0; candidates.0.len() as usize];
-        let mut ids = &*candidates.0.iter().next_many(&mut ids);
+        let ids = &*candidates.0.iter().next_many(&mut ids);
+        if ids.len() < SHARED_FROM { self.scan_ids(ids) } else { self.scan_halves(ids) }
+    }
+
+    /// [`Scorer::scan_ids`] by two threads, each of which scans about a half of the ids.
+    pub(super) fn scan_halves(&self, ids: &[u32]) -> (Vec<(f32, u32)>, f32) {
+        let middle = ids.get(ids.len() / 2).map_or(0, |id| id / BLOCK as u32 * BLOCK as u32);
+        let (first, second) = ids.split_at(ids.partition_point(|id| *id < middle));
+        let ((mut rough, error), (more, other)) = rayon_core::join(|| self.scan_ids(first), || self.scan_ids(second));
+        rough.extend(more);
+        (rough, error.max(other))
+    }
+
+    /// Rough scores of ascending ids, and their largest error. It reads the columns of blocks, not the items.
+    pub(super) fn scan_ids(&self, mut ids: &[u32]) -> (Vec<(f32, u32)>, f32) {
         let mut rough = Vec::with_capacity(ids.len());
         let quantised = self.profile.weights.map(Quantised::of);
         let (mut rows, mut dots) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));

@@ -76,10 +76,23 @@ fn experts_agree(person: &UserState, world: &World, now: Millis) -> Result<(), T
     Ok(())
 }
 
+/// Compares the scan by one thread with the scan by two.
+fn two_threads_agree_with_one(person: &UserState, world: &World, now: Millis) -> Result<(), TestCaseError> {
+    let profile = person.profile(world, now, Ranking::Model);
+    let scorer = Scorer::of_many(world, &profile, now);
+    let all: Vec<u32> = (0..world.len() as u32).collect();
+    for ids in [&all[..], &all[..1], &all[..0]] {
+        let ((one, error), (two, other)) = (scorer.scan_ids(ids), scorer.scan_halves(ids));
+        let bits = |scores: &[(f32, u32)]| scores.iter().map(|(score, id)| (score.to_bits(), *id)).collect::<Vec<_>>();
+        prop_assert_eq!((bits(&one), error.to_bits()), (bits(&two), other.to_bits()));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// For every expert of the list, row form, block form and a few items give equal bits.
+    /// For every expert of the list, row form, block form and a few items give equal bits; so do scans by one and two threads.
     #[test]
     fn every_expert_gives_one_share_by_row_by_block_and_among_a_few(
         acts in any_acts(),
@@ -93,6 +106,7 @@ proptest! {
             experts_agree(person, world, now)?;
             person.look(&with_a_tower, now);
             experts_agree(person, &with_a_tower, now)?;
+            two_threads_agree_with_one(person, &with_a_tower, now)?;
         }
     }
 }
