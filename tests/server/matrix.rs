@@ -270,6 +270,24 @@ fn every_route_answers_each_caller_as_the_rules_say() {
     nothing_leaked(&server, &callers);
 }
 
+#[test]
+fn an_unknown_parameter_is_refused_by_its_name_on_every_route_with_a_token() {
+    let (server, stored) = prepared();
+    let mut wrong = Vec::new();
+    for row in rows("jti", "kid").into_iter().filter(|row| !row.is_gorse() && row.method != "SOCKET") {
+        if matches!(row.rule, Rule::Open(_)) {
+            continue;
+        }
+        let sign = if row.path.contains('?') { '&' } else { '?' };
+        let row = Row { path: format!("{}{sign}unheard=1", row.path), ..row };
+        let answer = row.ask(&server.rest(), row.method, Some(&stored));
+        if (answer.status, answer.fields()) != (400, vec!["unheard".to_owned()]) {
+            wrong.push(format!("{} {}: {} {}", row.method, row.path, answer.status, answer.body));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 fn parts(answer: &Answer) -> String {
     let of = |row: &Value| row["error"]["code"].as_str().or(row["status"].as_str()).unwrap().to_owned();
     answer.json()["results"].as_array().unwrap().iter().map(of).collect::<Vec<_>>().join(" ")

@@ -84,6 +84,7 @@ impl From<KeyInfo> for KeyView {
 /// # Errors
 /// `bad_field` unless it is for one person or for a service, `conflict` without a key.
 pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     request.subject().must_be_service()?;
     let wanted: TokenInput = body::json(request.incoming(), payload).await?;
     let (person, days) = checked(wanted)?;

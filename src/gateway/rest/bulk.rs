@@ -82,6 +82,7 @@ pub(crate) struct DeletionInput {
 /// # Errors
 /// A refusal of the whole list; else one result per part.
 pub async fn users(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     each(request, payload, |request, part: UserInput| async move {
         let UserInput { user, id, name, attributes } = part;
         let missing = || Refusal::field(Code::BadField, "user", "missing: name the user");
@@ -104,6 +105,7 @@ pub async fn users(request: AuthedRequest, payload: web::Payload) -> HttpResult 
 /// # Errors
 /// A refusal of the whole list; else one result per part.
 pub async fn follows(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     each(request, payload, |request, part: FollowInput| async move {
         let id = part.id.clone().unwrap_or_else(event_ids::fresh);
         let warnings = timestamps::doubt("at", part.at).into_iter().collect();
@@ -133,6 +135,7 @@ async fn follow(request: &AuthedRequest, part: FollowInput, id: Key) -> Result<S
 /// # Errors
 /// A refusal of the whole list; else one result per part.
 pub async fn deletions(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     each(request, payload, |request, part: DeletionInput| async move {
         let (id, done) = match (part.item, part.user) {
             (Some(key), None) => (key.clone(), delete_item(&request, &key).await),

@@ -35,6 +35,7 @@ async fn gathered(request: &AuthedRequest) -> Result<(Figures, GatewayFigures), 
 /// # Errors
 /// `forbidden` for a user token.
 pub async fn metrics(request: AuthedRequest) -> HttpResult {
+    request.query(&[])?;
     let (figures, gateway) = gathered(&request).await?;
     let text = TextEncoder::new().encode_to_string(&families(&figures, &gateway)).map_err(|error| {
         tracing::error!(%error, "cannot encode the figures");
@@ -49,6 +50,7 @@ pub async fn metrics(request: AuthedRequest) -> HttpResult {
 /// # Errors
 /// `forbidden` for a user token.
 pub async fn figures(request: AuthedRequest) -> HttpResult {
+    request.query(&[])?;
     let (figures, gateway) = gathered(&request).await?;
     found(&as_json(&figures, &gateway))
 }

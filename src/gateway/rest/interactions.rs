@@ -79,6 +79,7 @@ pub(crate) struct InteractionView {
 /// # Errors
 /// For one object, its refusal; for many, one result per part.
 pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     let learn = |request: AuthedRequest, posted| async move { retried(&request, posted).await };
     match parts::each(&request, payload, batch::readable_id, learn).await? {
         Dispatched::List(answer) => Ok(answer),

@@ -134,6 +134,7 @@ pub async fn list(request: AuthedRequest) -> HttpResult {
 /// # Errors
 /// For one item, its refusal, as `conflict` for an existing key; for many, one result per item.
 pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     request.subject().must_be_service()?;
     let body = body::json_batch(request.incoming(), payload).await?;
     if body::is_array(&body) {
@@ -150,6 +151,7 @@ pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult
 /// # Errors
 /// A refusal with the name of the field.
 pub async fn replace(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     write_named(request, payload, ItemWrite::Replace).await
 }
 
@@ -158,6 +160,7 @@ pub async fn replace(request: AuthedRequest, payload: web::Payload) -> HttpResul
 /// # Errors
 /// `unknown_item`, or a refusal with the name of the field.
 pub async fn change(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     write_named(request, payload, ItemWrite::Change).await
 }
 
@@ -166,6 +169,7 @@ pub async fn change(request: AuthedRequest, payload: web::Payload) -> HttpResult
 /// # Errors
 /// `unknown_item`.
 pub async fn delete(request: AuthedRequest) -> HttpResult {
+    request.query(&[])?;
     request.subject().must_be_service()?;
     request.server().delete_item(request.item("id")?).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -187,6 +191,7 @@ pub async fn windows(request: AuthedRequest) -> HttpResult {
 /// # Errors
 /// `conflict` with the two windows that clash, or `unknown_item`.
 pub async fn set_windows(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     request.subject().must_be_service()?;
     let id = request.item("id")?;
     let list: Vec<StatedWindow> = body::json_list(request.incoming(), payload).await?;

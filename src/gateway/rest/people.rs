@@ -121,6 +121,7 @@ pub async fn list(request: AuthedRequest) -> HttpResult {
 /// # Errors
 /// `bad_field` or `out_of_range` for `name` or `attributes`.
 pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     let key = request.key("id")?;
     request.subject().may_act_as(&key)?;
     let face: PersonInput = body::json_or_nothing(request.incoming(), payload).await?;
@@ -176,6 +177,7 @@ pub(crate) async fn write(
 /// # Errors
 /// `unknown_user`, or `out_of_range` for the follower.
 pub async fn follow(request: AuthedRequest) -> HttpResult {
+    request.query(&[])?;
     graph(request, |id, user, at| UserEvent::Followed { id, user, at }).await
 }
 
@@ -184,6 +186,7 @@ pub async fn follow(request: AuthedRequest) -> HttpResult {
 /// # Errors
 /// `unknown_user`, or `out_of_range` for the follower.
 pub async fn unfollow(request: AuthedRequest) -> HttpResult {
+    request.query(&[])?;
     graph(request, |id, user, at| UserEvent::Unfollowed { id, user, at }).await
 }
 

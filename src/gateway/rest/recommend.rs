@@ -228,6 +228,7 @@ impl<'de> Deserialize<'de> for SessionItem {
 /// # Errors
 /// A refusal with the name of the field.
 pub async fn recommend(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     let input: RecommendInput = body::json_or_nothing(request.incoming(), payload).await?;
     let ranking = input.ranking.unwrap_or_default();
     let user = input.user.clone().map(|key| request.named(key, "user")).transpose()?;

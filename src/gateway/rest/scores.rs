@@ -69,6 +69,7 @@ pub async fn model(request: AuthedRequest) -> HttpResult {
 /// # Errors
 /// `out_of_range` for `topics.<name>`.
 pub(crate) async fn set_topics(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     let who = request.person()?;
     let TopicsInput { topics, id } = body::json(request.incoming(), payload).await?;
     let weights = checks::topic_weights(&request.server().world(), &topics.0)?;
@@ -95,6 +96,7 @@ pub async fn prediction(request: AuthedRequest) -> HttpResult {
 /// # Errors
 /// `unknown_user` or `unknown_item`.
 pub async fn label(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.query(&[])?;
     let who = request.person()?;
     let item = request.item("item")?;
     let input = body::json(request.incoming(), payload).await?;

@@ -13,7 +13,7 @@ pub(super) struct Row {
 
 impl Row {
     /// Whether the route is for Gorse clients, which send a key in place of a token.
-    fn is_gorse(&self) -> bool {
+    pub(super) fn is_gorse(&self) -> bool {
         self.route.starts_with("/api/")
     }
 
