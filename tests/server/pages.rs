@@ -48,6 +48,11 @@ const LISTS: [(&str, &str, &str); 11] = [
     ("/v1/users/user-5/topics/history?", "topics", "/topic"),
 ];
 
+/// Lists whose pages are ranked at their request. Scores move with the clock and with refits, so two near ties may change places
+/// between two pages; they do not do so in every walk.
+const RANKED: [&str; 3] =
+    ["/v1/items/post-0/similar?by=embedding&", "/v1/users/user-5/similar?", "/v1/items/post-3/audience?"];
+
 /// Answers while nothing else asks all active users.
 fn ask(rest: &Rest, path: &str) -> Value {
     let end = std::time::Instant::now() + PATIENCE;
@@ -78,19 +83,17 @@ fn all_pages_of_a_list_hold_each_entry_once_in_the_order_of_the_whole() {
     for (path, list, name) in LISTS {
         for limit in [1, 2] {
             let end = std::time::Instant::now() + PATIENCE;
-            // Each page of some lists is ranked at its request; a refit or a tick between two requests moves scores. Only pages between
-            // two equal answers for the whole list are compared.
             loop {
                 let whole = ask(&rest, &format!("{path}limit=16"));
                 let whole_names = names(&whole, list, name);
                 assert!(whole_names.len() >= 2, "{path}: {whole}");
                 assert_eq!(whole.get("next"), None, "{path}");
                 let found = by_pages(&rest, path, list, name, limit);
-                if names(&ask(&rest, &format!("{path}limit=16")), list, "") == names(&whole, list, "") {
-                    assert_eq!(found, whole_names, "{path} in pages of {limit}");
-                    break;
+                if found != whole_names && RANKED.contains(&path) && std::time::Instant::now() < end {
+                    continue;
                 }
-                assert!(std::time::Instant::now() < end, "{path} never comes to rest: {whole}");
+                assert_eq!(found, whole_names, "{path} in pages of {limit}");
+                break;
             }
         }
     }

@@ -210,7 +210,7 @@ impl WriterConnection {
                     (false, true) => {
                         StoreError::Unavailable(format!("the right to write is with {holder}: waiting for it"))
                     }
-                    (false, false) => StoreError::Locked(format!("the database, by {holder}, so it")),
+                    (false, false) => StoreError::Locked(format!("the database, held by {holder},")),
                 });
             }
             sleep(LOCK_POLL).await;
