@@ -68,18 +68,23 @@ fn names(page: &Value, list: &str, name: &str) -> Vec<Value> {
     page[list].as_array().unwrap().iter().map(|entry| entry.pointer(name).unwrap().clone()).collect()
 }
 
+/// Waits until all interactions of [`prepare`] reached the published popularity, which takes up to two ticks: earlier items have
+/// more likes.
+fn await_popularity(rest: &Rest) {
+    let end = std::time::Instant::now() + PATIENCE;
+    let popular = || names(&ask(rest, "/v1/popular?limit=16"), "items", "/id");
+    while popular() != ["post-0", "post-1", "post-2", "post-3", "post-4"] {
+        assert!(std::time::Instant::now() < end, "the likes do not reach the popularity: {:?}", popular());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn all_pages_of_a_list_hold_each_entry_once_in_the_order_of_the_whole() {
     let server = server();
     prepare(&server);
     let rest = server.rest();
-    // Learned interactions reach the published popularity at the next tick.
-    let popular = || names(&ask(&rest, "/v1/popular?limit=16"), "items", "/score");
-    let (end, mut scores) = (std::time::Instant::now() + PATIENCE, popular());
-    while scores.windows(2).all(|pair| pair[0] == pair[1]) && std::time::Instant::now() < end {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        scores = popular();
-    }
+    await_popularity(&rest);
     for (path, list, name) in LISTS {
         for limit in [1, 2] {
             let end = std::time::Instant::now() + PATIENCE;
@@ -151,6 +156,7 @@ fn interactions_that_arrive_between_two_pages_move_no_other() {
     let server = server();
     prepare(&server);
     let rest = server.rest();
+    await_popularity(&rest);
     for path in ["/user/user-5/feed", "/post/post-1/feed", "/v1/popular"] {
         let list = if path == "/v1/popular" { "items" } else { "interactions" };
         let whole = names(&ask(&rest, path), list, "/id");

@@ -80,7 +80,7 @@ fn experts_agree(person: &UserState, world: &World, now: Millis) -> Result<(), T
 fn two_threads_agree_with_one(person: &UserState, world: &World, now: Millis) -> Result<(), TestCaseError> {
     let profile = person.profile(world, now, Ranking::Model);
     let scorer = Scorer::of_many(world, &profile, now);
-    let all: Vec<u32> = (0..world.len() as u32).collect();
+    let all: Vec<u32> = (0..world.len()).collect();
     for ids in [&all[..], &all[..1], &all[..0]] {
         let ((one, error), (two, other)) = (scorer.scan_ids(ids), scorer.scan_halves(ids));
         let bits = |scores: &[(f32, u32)]| scores.iter().map(|(score, id)| (score.to_bits(), *id)).collect::<Vec<_>>();
