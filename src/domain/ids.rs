@@ -1,7 +1,7 @@
 //! Ids: dense internal indices, and the external keys that clients use.
 //!
-//! Invariant: an internal id is an index that is assigned once and never reused. A `Key` has 1 to 255 bytes and no control
-//! characters.
+//! Invariant: an internal id is an index that is assigned once and never reused. A `Key` has 1 to 255 bytes, no control
+//! characters, and no part between slashes that HTTP clients drop from a path.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
@@ -81,7 +81,8 @@ impl Partition {
     }
 }
 
-/// The external key of a user, an item, a topic or an event: 1 to 255 bytes of UTF-8 without control characters.
+/// The external key of a user, an item, a topic or an event: 1 to 255 bytes of UTF-8 without control characters. No part
+/// between slashes is `.` or `..`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Key(Arc<str>);
@@ -98,6 +99,10 @@ pub enum KeyError {
     /// The text has a control character (NUL, line feed, escape, ...).
     #[error("must not contain control characters")]
     Control,
+    /// A part between slashes is `.` or `..`. HTTP clients resolve such parts, even percent-encoded ones, so that
+    /// `DELETE /v1/users/ada/follows/..` would arrive as `DELETE /v1/users/ada/`.
+    #[error("must not be `.` or `..`, alone or between slashes: HTTP clients drop such parts from a path")]
+    Dots,
 }
 
 impl Key {
@@ -107,8 +112,19 @@ impl Key {
     /// Checks a text and copies it.
     ///
     /// # Errors
-    /// [`KeyError`] when it is empty, too long, or contains a control character.
+    /// [`KeyError`] when it is empty, too long, or contains a control character or a dropped part.
     pub fn new(text: &str) -> Result<Key, KeyError> {
+        if text.split('/').any(|part| matches!(part, "." | "..")) {
+            return Err(KeyError::Dots);
+        }
+        Key::stored(text)
+    }
+
+    /// A key of a store. A program that allowed dropped parts may have stored it.
+    ///
+    /// # Errors
+    /// [`KeyError`] when it is empty, too long, or contains a control character.
+    pub fn stored(text: &str) -> Result<Key, KeyError> {
         if text.is_empty() {
             return Err(KeyError::Empty);
         }
@@ -167,12 +183,12 @@ impl JsonSchema for Key {
         // JSON Schema counts characters and a key counts bytes, so `format` stands for the rest of the rule.
         json_schema!({
             "description": "The client's name for a user, an item, a topic or an event: 1 to 255 bytes of UTF-8 without \
-                            control characters.",
+                            control characters. No part between slashes is `.` or `..`.",
             "type": "string",
             "format": "key",
             "minLength": 1,
             "maxLength": Self::BYTES_MAX,
-            "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+            "pattern": "^(?!(?:[^\\u0000-\\u001f\\u007f-\\u009f]*/)?\\.{1,2}(?:/|$))[^\\u0000-\\u001f\\u007f-\\u009f]+$",
         })
     }
 }
@@ -199,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_1_to_255_bytes_and_no_control_characters() {
+    fn a_key_has_1_to_255_bytes_no_control_characters_and_no_part_that_clients_drop() {
         for (name, text, expected) in [
             ("empty", String::new(), Err(KeyError::Empty)),
             ("one byte", "a".into(), Ok(())),
@@ -210,6 +226,11 @@ mod tests {
             ("line feed", "a\nb".into(), Err(KeyError::Control)),
             ("c1 control", "a\u{85}b".into(), Err(KeyError::Control)),
             ("spaces and emoji", "a b 🌊".into(), Ok(())),
+            ("the parent folder", "..".into(), Err(KeyError::Dots)),
+            ("this folder", ".".into(), Err(KeyError::Dots)),
+            ("between slashes", "a/../b".into(), Err(KeyError::Dots)),
+            ("at the end", "a/.".into(), Err(KeyError::Dots)),
+            ("dots within a word", "a..b/.c/...".into(), Ok(())),
         ] {
             assert_eq!(Key::new(&text).map(|_| ()), expected, "{name}");
         }

@@ -214,7 +214,10 @@ pub(crate) async fn parse_aside<T: Send + 'static>(
 }
 
 /// Parses JSON that must be an object; serde would also read a struct from a list of its fields.
-fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+///
+/// # Errors
+/// Those of `parse`.
+pub(crate) fn parse_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
     if is_array(bytes) {
         let _: IgnoredAny = parse(bytes)?;
         return Err(Refusal::new(Code::BadField, "must be an object, is a list"));

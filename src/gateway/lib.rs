@@ -141,6 +141,7 @@ pub fn app(
         .wrap(from_fn(middleware::feeds_for_all_origins))
         .wrap(from_fn(origin::only_loopback_names_in_dev))
         .wrap(NormalizePath::trim())
+        .wrap(from_fn(middleware::no_changes_at_unclear_paths))
         .wrap(Compress::default())
         .wrap(headers)
 }

@@ -1,4 +1,4 @@
-//! Middleware of all routes: rate limits before a handler, budgets of large answers after it.
+//! Middleware of all routes: rate limits and unclear paths before a handler, budgets of large answers after it.
 //!
 //! Invariant: each request passes [`limit_rates`] once, which checks its token; [`limit_responses`] sees the answer last. Deliberately
 //! absent: the origin of a page (`origin`).
@@ -12,6 +12,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 
+use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::answers::{Metered, Watched};
@@ -38,6 +39,26 @@ const EXPOSED: &str = "x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-res
 
 /// A smaller answer fits into the buffer that every connection has.
 const SMALL_BYTES: u64 = 16 * 1024;
+
+/// Refuses changes below `/v1/` whose path ends with a slash or has two in a row. HTTP clients resolve `..`, so such a path may
+/// stand for another one: `DELETE /v1/users/ada/follows/..` arrives as `DELETE /v1/users/ada/`.
+///
+/// # Errors
+/// Only errors of the inner service.
+pub async fn no_changes_at_unclear_paths(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let path = request.path();
+    let is_unclear = path.starts_with("/v1/") && (path.ends_with('/') || path.contains("//"));
+    if is_unclear && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        let message = "a change takes a path without empty parts: leave out the slash at the end, and write %2F for a slash \
+                       within a key";
+        let refusal = Refusal::new(Code::UnknownRoute, message);
+        return Ok(request.into_response(Problem::from(refusal).error_response()).map_into_right_body());
+    }
+    Ok(next.call(request).await?.map_into_left_body())
+}
 
 /// Takes tokens from the buckets of address and subject, refuses with 429, and reports the rest in headers. Checks the
 /// token once and keeps the result for the handler.

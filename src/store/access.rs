@@ -68,7 +68,7 @@ impl Holder {
     #[must_use]
     pub fn from_columns(role: &str, subject: Option<&str>) -> Option<Holder> {
         match (role, subject) {
-            ("user", Some(key)) => Key::new(key).ok().map(Holder::Person),
+            ("user", Some(key)) => Key::stored(key).ok().map(Holder::Person),
             ("service", None) => Some(Holder::Service),
             ("elsewhere", None) => Some(Holder::Elsewhere),
             _ => None,

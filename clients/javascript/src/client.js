@@ -429,10 +429,14 @@ export class Eddyline {
     if (body !== undefined) head["content-type"] ??= "application/json";
     if (method !== "GET" && method !== "HEAD") head["idempotency-key"] ??= newId();
     const text = body === undefined ? undefined : JSON.stringify(body);
+    let isLost = false;
     for (let attempt = 0; ; attempt += 1) {
       try {
         return await this.#once(url, { method, headers: head, body: text, keepalive }, signal);
       } catch (error) {
+        // An earlier attempt, whose answer was lost, deleted it.
+        if (isLost && method === "DELETE" && isThing(route) && error instanceof EddylineError && isGone(error)) return null;
+        isLost ||= error instanceof EddylineError && error.code === "network";
         if (!(error instanceof EddylineError) || attempt >= retries || !mayRepeat(error)) throw error;
         const wait = error.retryAfter === null ? RETRY_MS * 2 ** attempt * (1 + Math.random()) : error.retryAfter * 1000;
         await pause(wait, signal);
@@ -468,6 +472,16 @@ export class Eddyline {
 /** The results of a list, one per part. @param {any} answer @returns {Result[]} */
 function results(answer) {
   return Array.isArray(answer) ? answer : answer.results;
+}
+
+/** Whether a route is that of one thing, as `v1/items/weir`, and not of a part of it. @param {string} route */
+function isThing(route) {
+  return route.split("/").length === 3;
+}
+
+/** @param {EddylineError} error */
+function isGone({ code, status }) {
+  return status === 404 && code.startsWith("unknown_") && code !== "unknown_route";
 }
 
 /** @param {EddylineError} error */
@@ -507,7 +521,14 @@ function pause(wait, signal) {
   });
 }
 
-/** A path whose values are percent-encoded. @param {TemplateStringsArray} parts @param {string[]} values */
+/**
+ * A path whose values are percent-encoded. Browsers drop the parts `.` and `..` from a path, and an empty part names a list; no
+ * key is any of them.
+ * @param {TemplateStringsArray} parts @param {string[]} values
+ */
 function path(parts, ...values) {
+  for (const value of values) {
+    if (["", ".", "..", undefined].includes(value)) throw new TypeError(`no key: ${JSON.stringify(value)}`);
+  }
   return parts.map((part, index) => part + (index < values.length ? encodeURIComponent(values[index] ?? "") : "")).join("");
 }

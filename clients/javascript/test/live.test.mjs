@@ -40,6 +40,31 @@ async function online(session) {
   return session;
 }
 
+test("a deletion whose answer was lost is done", async () => {
+  await client.putItem("adrift", { text: "A boat adrift" });
+  const sent = [];
+  const lossy = async (...request) => {
+    const answer = await fetch(...request);
+    sent.push(answer.status);
+    if (sent.length === 1) throw new TypeError("the connection broke");
+    return answer;
+  };
+  const other = new Eddyline(server.url, { fetch: lossy });
+  assert.equal(await other.deleteItem("adrift"), null);
+  assert.deepEqual(sent, [204, 404]);
+  await assert.rejects(other.deleteItem("adrift"), { code: "unknown_item" });
+});
+
+test("what browsers drop from a path is no key", async () => {
+  const ada = await person();
+  for (const key of ["", ".", ".."]) {
+    for (const ask of [() => client.unfollow(ada, key), () => client.undo(ada, key), () => client.user(key)]) {
+      await assert.rejects(async () => ask(), TypeError);
+    }
+  }
+  assert.equal((await client.user(ada)).user, ada);
+});
+
 test("users, items, follows and feeds over REST", async () => {
   const [ada, grace] = [await person(), await person()];
   assert.equal((await client.user(ada)).name, "Person 1");

@@ -311,6 +311,33 @@ def test_a_busy_answer_is_retried_with_one_id_and_the_token_stays_out_of_address
         assert (len(asked), caught.value.status) == (1, status), "a creation is not repeated by itself"
 
 
+def test_a_deletion_whose_answer_was_lost_is_done(client: Eddyline, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.put_item("adrift", {"text": "A boat adrift"})
+    send, sent = client._http.request, []
+
+    def lossy(**request: Any) -> httpx.Response:
+        answer = send(**request)
+        sent.append(answer.status_code)
+        if len(sent) == 1:
+            raise httpx.ReadError("the connection broke")
+        return answer
+
+    monkeypatch.setattr(client._http, "request", lossy)
+    client.delete_item("adrift")
+    assert sent == [204, 404]
+    with pytest.raises(EddylineError) as caught:
+        client.delete_item("adrift")
+    assert caught.value.code == "unknown_item"
+
+
+@pytest.mark.parametrize("key", ["", ".", ".."])
+def test_what_libraries_drop_from_a_path_is_no_key(client: Eddyline, person: str, key: str) -> None:
+    for ask in [lambda: client.unfollow(person, key), lambda: client.undo(person, key), lambda: client.user(key)]:
+        with pytest.raises(ValueError):
+            ask()
+    assert client.user(person)["user"] == person
+
+
 def test_a_server_that_does_not_answer_is_an_error_of_the_network() -> None:
     with Eddyline("http://127.0.0.1:9", retries=0) as nobody, pytest.raises(EddylineError) as caught:
         nobody.users()

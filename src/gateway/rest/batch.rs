@@ -144,7 +144,7 @@ pub fn read<'a, T: Deserialize<'a>>(part: &'a [u8]) -> Result<T, Refusal> {
     if part.len() > BODY_BYTES_MAX {
         return Err(body::too_large(BODY_BYTES_MAX));
     }
-    body::parse(part)
+    body::parse_object(part)
 }
 
 /// The `id` of an event that is refused for another reason.

@@ -124,7 +124,7 @@ impl<'p> UndonePayload<'p> {
 
     fn undone(self) -> Option<Undone> {
         let of = match (self.event, self.unlike, self.unhide) {
-            (Some(id), None, None) => Undo::Event(Key::new(&id).ok()?),
+            (Some(id), None, None) => Undo::Event(Key::stored(&id).ok()?),
             (None, Some(item), None) => Undo::Item(ItemId(item), Inverse::Unlike),
             (None, None, Some(item)) => Undo::Item(ItemId(item), Inverse::Unhide),
             _ => return None,
@@ -252,7 +252,7 @@ impl<'a> JournalRow<'a> {
         Ok(Entry {
             user: UserId(narrow("user_id", Some(self.user_id))?),
             seq: Seq(narrow("seq", Some(self.seq))?),
-            id: Key::new(&self.event_id).map_err(|_| "event_id")?,
+            id: Key::stored(&self.event_id).map_err(|_| "event_id")?,
             at: Millis(self.at),
             received: Millis(self.received),
             what,

@@ -190,7 +190,7 @@ pub(super) fn vector(value: ValueRef<'_>) -> Option<Embedding> {
 /// Decodes a column that holds a key.
 pub(super) fn key(table: &'static str, row: &Row<'_>, index: usize) -> Result<Key, StoreError> {
     let text: String = row.get(index)?;
-    Key::new(&text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
+    Key::stored(&text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
 }
 
 /// The error for a row that does not parse.

@@ -236,7 +236,7 @@ pub(super) fn item(row: &Row, windows: Vec<Window>) -> Result<Item, StoreError> 
 
 pub(super) fn key(table: &'static str, row: &Row, index: usize) -> Result<Key, StoreError> {
     let text: &str = get(table, row, index)?;
-    Key::new(text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
+    Key::stored(text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
 }
 
 /// The error for a row that does not parse.

@@ -81,6 +81,7 @@ class Eddyline:
     def call(self, call: Call[T]) -> T:
         """Sends a request of the module ``routes``. Raises EddylineError."""
         prepared = _prepare(self._base, call)
+        is_lost = False
         for attempt in range(self._retries + 1):
             token = self._token() if callable(self._token) else self._token
             try:
@@ -89,8 +90,11 @@ class Eddyline:
                 failure = _failure(error)
                 if attempt == self._retries or not call.may_repeat or failure.code != "network":
                     raise failure from error
+                is_lost = True
             except EddylineError as error:
                 failure = error
+                if is_lost and _is_gone(error, call):
+                    return call.pick(None)
                 if attempt == self._retries or not _is_transient(error, call):
                     raise
             time.sleep(_pause_of(failure, attempt))
@@ -190,6 +194,7 @@ class AsyncEddyline:
     async def call(self, call: Call[T]) -> T:
         """Sends a request of the module ``routes``. Raises EddylineError."""
         prepared = _prepare(self._base, call)
+        is_lost = False
         for attempt in range(self._retries + 1):
             found = self._token() if callable(self._token) else self._token
             token = await found if inspect.isawaitable(found) else found
@@ -199,8 +204,11 @@ class AsyncEddyline:
                 failure = _failure(error)
                 if attempt == self._retries or not call.may_repeat or failure.code != "network":
                     raise failure from error
+                is_lost = True
             except EddylineError as error:
                 failure = error
+                if is_lost and _is_gone(error, call):
+                    return call.pick(None)
                 if attempt == self._retries or not _is_transient(error, call):
                     raise
             await asyncio.sleep(_pause_of(failure, attempt))
@@ -331,6 +339,12 @@ def _failure(error: httpx.TransportError) -> EddylineError:
 
 def _is_transient(error: EddylineError, call: Call[Any]) -> bool:
     return call.may_repeat and error.status in _TRANSIENT and (error.retry_after or 0) <= _RETRY_MAX_S
+
+
+def _is_gone(error: EddylineError, call: Call[Any]) -> bool:
+    """Whether an earlier attempt, whose answer was lost, deleted the thing."""
+    is_of_thing = call.method == "DELETE" and call.route.count("/") == 2
+    return is_of_thing and error.status == 404 and error.code.startswith("unknown_") and error.code != "unknown_route"
 
 
 def _pause_of(error: EddylineError, attempt: int) -> float:

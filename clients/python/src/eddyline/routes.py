@@ -35,7 +35,13 @@ class Call(Generic[T]):
 
 
 def _path(*parts: str) -> str:
-    """A route under ``/v1/`` of fixed words and percent-encoded keys."""
+    """A route under ``/v1/`` of fixed words and percent-encoded keys.
+
+    HTTP libraries drop the parts ``.`` and ``..`` from a path, and an empty part names a list. No key is any of them.
+    """
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise ValueError(f"no key: {part!r}")
     return "/".join(["v1", *(quote(part, safe="") for part in parts)])
 
 
