@@ -251,10 +251,12 @@ async fn retried(request: &AuthedRequest, mut posted: InteractionInput) -> Outco
     // All tries share one id, so that a try finds an event that an earlier one has stored.
     posted.id.get_or_insert_with(event_ids::fresh);
     let doubt = timestamps::doubt("at", posted.at);
-    for _ in 1..TRIES {
+    for attempt in 1..TRIES {
         match act(request, posted.clone()).await {
             (_, Err(Refusal { code: Code::Busy | Code::RateLimited, retry_after_ms, .. })) => {
-                let pause = retry_after_ms.unwrap_or(100).clamp(10, PAUSE_MS_MAX);
+                // Many parts may wait for one bucket, and its answer counts for the next one only: each try waits longer.
+                let least = (10 << attempt).min(PAUSE_MS_MAX);
+                let pause = retry_after_ms.unwrap_or(100).clamp(least, PAUSE_MS_MAX);
                 tokio::time::sleep(Duration::from_millis(u64::from(pause))).await;
             }
             (id, acted) => return outcome(id, acted, doubt),
