@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use eddyline::domain::interactions::Kind;
+use eddyline::protocol::client::{ClientMessage, Ping};
+use eddyline::protocol::server::ServerMessage;
 
 use postgres::Cluster;
 use support::rest::Rest;
@@ -156,6 +158,10 @@ fn a_server_whose_database_is_frozen_ends_in_time() {
         ada.wait_accepted(&first).await;
         cluster.freeze();
         ada.interact("item-2", Kind::Like).await;
+        // Messages are taken in their order: with the answer to a later one, the interaction is on its way to the store.
+        ada.send(&ClientMessage::Ping(Ping { tag: Default::default(), t: 7 })).await;
+        let is_pong = |message: &ServerMessage| matches!(message, ServerMessage::Pong(pong) if pong.t == 7);
+        ada.wait("pong", |client| client.heard.iter().any(is_pong)).await;
     });
     let (status, _directory) = server.terminate();
     assert_eq!(status, Some(1), "what was not stored is a failure");

@@ -260,9 +260,23 @@ impl Cluster {
         }
     }
 
-    /// Sends SIGSTOP to all of its processes.
+    /// Stops all of its processes, and returns once each of them stands still: on a busy machine a process runs on for a moment,
+    /// or the postmaster starts another one meanwhile.
     pub fn freeze(&self) {
-        signal("STOP", &self.processes());
+        let begin = Instant::now();
+        let runs = |process: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['T', 'Z']))
+        };
+        loop {
+            let running: Vec<u32> = self.processes().into_iter().filter(runs).collect();
+            if running.is_empty() {
+                return;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "these processes do not stop: {running:?}");
+            signal("STOP", &running);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sends SIGCONT to all of its processes.
