@@ -40,6 +40,24 @@ async function online(session) {
   return session;
 }
 
+test("users, items, follows and feeds over REST", async () => {
+  const [ada, grace] = [await person(), await person()];
+  assert.equal((await client.user(ada)).name, "Person 1");
+  await client.follow(ada, grace);
+  assert.deepEqual((await client.user(ada)).friends.map((friend) => friend.id ?? friend), [grace]);
+  await client.unfollow(ada, grace);
+  assert.deepEqual((await client.user(ada)).friends, []);
+  assert.ok((await client.users({ prefix: "Person" })).length >= 2);
+  const feed = await client.feed(ada, { limit: 3, explain: true });
+  assert.equal(feed.items.length, 3);
+  const { accepted, rejected } = await client.predict(ada, "weir");
+  assert.ok(Math.abs(accepted + rejected - 1) < 1e-6);
+  const { accepted: then } = await client.judge(ada, "weir", "accepted");
+  assert.ok(then > accepted, `${then} after ${accepted}`);
+  await client.setTopics(ada, { rivers: 0.5 });
+  assert.ok((await client.model(ada)).topics.rivers > 0.4);
+});
+
 test("a deletion whose answer was lost is done", async () => {
   await client.putItem("adrift", { text: "A boat adrift" });
   const sent = [];
@@ -63,24 +81,6 @@ test("what browsers drop from a path is no key", async () => {
     }
   }
   assert.equal((await client.user(ada)).user, ada);
-});
-
-test("users, items, follows and feeds over REST", async () => {
-  const [ada, grace] = [await person(), await person()];
-  assert.equal((await client.user(ada)).name, "Person 1");
-  await client.follow(ada, grace);
-  assert.deepEqual((await client.user(ada)).friends.map((friend) => friend.id ?? friend), [grace]);
-  await client.unfollow(ada, grace);
-  assert.deepEqual((await client.user(ada)).friends, []);
-  assert.ok((await client.users({ prefix: "Person" })).length >= 2);
-  const feed = await client.feed(ada, { limit: 3, explain: true });
-  assert.equal(feed.items.length, 3);
-  const { accepted, rejected } = await client.predict(ada, "weir");
-  assert.ok(Math.abs(accepted + rejected - 1) < 1e-6);
-  const { accepted: then } = await client.judge(ada, "weir", "accepted");
-  assert.ok(then > accepted, `${then} after ${accepted}`);
-  await client.setTopics(ada, { rivers: 0.5 });
-  assert.ok((await client.model(ada)).topics.rivers > 0.4);
 });
 
 test("the catalogue, page by page, with topics, windows and similar items", async () => {
