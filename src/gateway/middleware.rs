@@ -1,7 +1,7 @@
 //! Middleware of all routes: rate limits and unclear paths before a handler, budgets of large answers after it.
 //!
-//! Invariant: each request passes [`limit_rates`] once, which checks its token; [`limit_responses`] sees the answer last. Deliberately
-//! absent: the origin of a page (`origin`).
+//! Invariant: each request with a clear path passes [`limit_rates`] once, which checks its token; [`limit_responses`] sees the
+//! answer last. Deliberately absent: the origin of a page (`origin`).
 
 use std::sync::Arc;
 
